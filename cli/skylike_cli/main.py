@@ -1,0 +1,63 @@
+"""The ``skylike`` command: groups of commands, one line for each error."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from skylike.errors import SkylikeError
+from skylike_cli import session
+
+app = typer.Typer(
+    name="skylike",
+    help="Find galaxies that look alike: similarity search combined with SQL cuts and sky regions.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"skylike {version('skylike')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Log what is done, and show a traceback on errors.")
+    ] = False,
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find galaxies that look alike: similarity search combined with SQL cuts and sky regions."""
+    session.verbose = verbose
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def run() -> None:
+    """Run a command; a :class:`SkylikeError` becomes one line on stderr and exit status 1."""
+    try:
+        app()
+    except SkylikeError as error:
+        if session.verbose:
+            raise
+        typer.secho("Error: ", fg="red", err=True, nl=False)
+        typer.echo(" ".join(str(error).split()), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; run the same command again to go on.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has enough.
+        sys.stderr.close()
+        sys.exit(0)

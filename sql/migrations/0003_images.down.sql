@@ -1,0 +1,2 @@
+DROP TABLE skylike.cutout;
+DROP TABLE skylike.image_file;

@@ -1,0 +1,1 @@
+"""skylike: find galaxies that look alike, inside PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The database: connections, roles, migrations, tables, binary COPY."""
