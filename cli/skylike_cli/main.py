@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from skylike.errors import SkylikeError
-from skylike_cli import session
+from skylike_cli import catalog, db, encoder, images, neighbors, session
 
 app = typer.Typer(
     name="skylike",
@@ -16,6 +16,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+for group in (db, catalog, images, encoder, neighbors):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 
 def _version(wanted: bool) -> None:
