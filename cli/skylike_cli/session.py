@@ -38,17 +38,31 @@ def engine() -> "Engine":
     SchemaOutOfDateError
         ``skylike db upgrade`` is needed.
     """
-    from skylike.database.engine import connect, make_engine
+    from skylike.database.engine import connect
     from skylike.database.migrate import check_schema
-    from skylike.database.server import owner_url
 
-    made = make_engine(owner_url(settings().home, given=_given_url()))
+    made = unchecked_engine()
     with connect(made) as connection:
         check_schema(connection)
     return made
 
 
-def _given_url() -> str | None:
+def unchecked_engine() -> "Engine":
+    """Return an engine on the database in use, whatever state its tables are in.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        The embedded server is not running.
+    """
+    from skylike.database.engine import make_engine
+    from skylike.database.server import owner_url
+
+    return make_engine(owner_url(settings().home, given=given_url()))
+
+
+def given_url() -> str | None:
+    """Return the URL of the server that the user has given, or None for the embedded one."""
     url = settings().database_url
     return url.get_secret_value() if url is not None else None
 

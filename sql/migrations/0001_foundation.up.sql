@@ -9,6 +9,11 @@ GRANT USAGE ON SCHEMA skylike TO skylike_reader, skylike_service;
 ALTER DEFAULT PRIVILEGES IN SCHEMA skylike GRANT SELECT ON TABLES TO skylike_reader, skylike_service;
 ALTER DEFAULT PRIVILEGES IN SCHEMA skylike GRANT EXECUTE ON FUNCTIONS TO skylike_reader, skylike_service;
 
+-- Made by Alembic just before this file.
+GRANT SELECT ON skylike.alembic_version TO skylike_reader, skylike_service;
+COMMENT ON TABLE skylike.alembic_version IS 'Revision of these tables; `skylike db upgrade` moves it';
+COMMENT ON COLUMN skylike.alembic_version.version_num IS 'Number of the last migration [unit=none; ucd=meta.version]';
+
 -- One expression without subqueries or SET, so that PostgreSQL inlines it and an index on (dec, ra)
 -- serves its first two conditions. The box is wider than the cone by 1e-9 deg (4 microarcsec):
 -- rounding must never lose a galaxy that the haversine would keep.

@@ -34,7 +34,7 @@ COMMENT ON COLUMN skylike.neighbor_run.n_without_magnitude IS 'Galaxies without 
 COMMENT ON COLUMN skylike.neighbor_run.n_excluded IS 'Galaxies left out: embedding zero or not finite [unit=none; ucd=meta.number]';
 COMMENT ON COLUMN skylike.neighbor_run.recall IS 'Recall of a random sample of lists against a float64 brute force [unit=none; ucd=stat.value]';
 COMMENT ON COLUMN skylike.neighbor_run.recall_sample IS 'Lists in that sample [unit=none; ucd=meta.number]';
-COMMENT ON COLUMN skylike.neighbor_run.software IS 'Versions, device and settings [unit=none; ucd=meta.software]';
+COMMENT ON COLUMN skylike.neighbor_run.software IS 'Versions, device and settings [unit=none; ucd=meta.note]';
 COMMENT ON COLUMN skylike.neighbor_run.started_at IS 'Start; catalog rows and embeddings newer than this are not in the lists [unit=none; ucd=time.start]';
 COMMENT ON COLUMN skylike.neighbor_run.finished_at IS 'End [unit=none; ucd=time.end]';
 COMMENT ON COLUMN skylike.neighbor_run.published_at IS 'When readers began to see it [unit=none; ucd=time.release]';

@@ -5,9 +5,11 @@ binary rows; what Arrow has no type for (halfvec, and arrays at full speed) is p
 """
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import psycopg
 import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
@@ -20,11 +22,10 @@ _CHUNK_ROWS = 65_536
 """Rows encoded at a time: bounds the memory of a COPY (16 MB for 256-byte rows)."""
 
 
-def driver_connection(connection: Connection):  # type: ignore[no-untyped-def] # noqa: ANN201 - psycopg.Connection[Any]
+def driver_connection(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
     """Return psycopg's connection under SQLAlchemy's, in the same transaction."""
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - only a detached connection has none
-    return driver
+    # SQLAlchemy's pool returns connections of any driver; ours is always psycopg's (engine.parse_url).
+    return cast("psycopg.Connection[tuple[Any, ...]]", connection.connection.driver_connection)
 
 
 def copy_into(connection: Connection, table: str, batch: pa.RecordBatch | pa.Table) -> int:
@@ -77,7 +78,9 @@ def halfvec_column(vectors: npt.NDArray[np.float16]) -> pa.Array:
     packed = np.empty((n, 4 + 2 * d), dtype=np.uint8)
     packed[:, :4] = np.frombuffer(np.array([d, 0], dtype=">i2").tobytes(), dtype=np.uint8)
     packed[:, 4:] = np.ascontiguousarray(vectors).astype(">f2").view(np.uint8).reshape(n, 2 * d)
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 + 2 * d), n, [None, pa.py_buffer(packed)])
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(4 + 2 * d), n, [None, pa.py_buffer(packed)]
+    )
 
 
 def unpack_halfvec(raw: bytes) -> npt.NDArray[np.float16]:

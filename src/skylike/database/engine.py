@@ -1,5 +1,6 @@
 """Connections: an SQLAlchemy engine that finds our schema, knows vectors and fails with a sentence."""
 
+import re
 from typing import Any
 
 import psycopg
@@ -30,7 +31,7 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise SettingsError(
             "the database URL is not understood; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         ) from error
@@ -89,11 +90,18 @@ def connect(engine: Engine) -> Connection:
     try:
         return engine.connect()
     except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[-1]
         raise DatabaseUnavailableError(
-            f"no connection to {engine.url.render_as_string(hide_password=True)}: {reason}; "
-            "start the server with `skylike db start`, or set SKYLIKE_DATABASE_URL"
+            f"no connection to {engine.url.render_as_string(hide_password=True)}: "
+            f"{_reason(error)}; start the server (`skylike db start` for the embedded one), "
+            "or correct SKYLIKE_DATABASE_URL"
         ) from error
+
+
+def _reason(error: OperationalError) -> str:
+    """Return the last thing that libpq says went wrong, without its address and its hints."""
+    lines = str(error.orig).strip().splitlines()
+    failures = [line for line in lines if "failed: " in line] or lines[-1:]
+    return failures[-1].rpartition("failed: ")[2].removeprefix("FATAL:").strip()
 
 
 def check_versions(connection: Connection) -> None:
@@ -104,7 +112,9 @@ def check_versions(connection: Connection) -> None:
     DatabaseVersionError
         PostgreSQL or pgvector is too old, or pgvector is not installed on the server.
     """
-    number = int(connection.scalar(sa.text("SELECT current_setting('server_version_num')::integer")) or 0)
+    number = int(
+        connection.scalar(sa.text("SELECT current_setting('server_version_num')::integer")) or 0
+    )
     if number // 10_000 < MINIMUM_POSTGRESQL:
         raise DatabaseVersionError(
             f"the server is PostgreSQL {number // 10_000}; skylike needs {MINIMUM_POSTGRESQL} or newer"
@@ -120,7 +130,8 @@ def check_versions(connection: Connection) -> None:
         raise DatabaseVersionError(
             f"the server has no pgvector; install the extension `vector` {wanted} or newer on it"
         )
-    if tuple(int(part) for part in version.split(".")) < MINIMUM_PGVECTOR:
+    # A development version reads 0.9.0-dev.
+    if tuple(map(int, re.findall(r"\d+", version)[:3])) < MINIMUM_PGVECTOR:
         raise DatabaseVersionError(
             f"the server has pgvector {version}; skylike needs {wanted} or newer "
             "(install it, then ALTER EXTENSION vector UPDATE)"

@@ -72,6 +72,7 @@ image_file = sa.Table(
     sa.Column("file_id", sa.Integer, primary_key=True),
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("bands", ARRAY(sa.Text), nullable=False),
     sa.Column("n_cutouts", sa.Integer, nullable=False),

@@ -1,0 +1,13 @@
+-- Encoders, the newest last, with the number of galaxies that each has embedded.
+--   :name  text, or NULL for all
+-- Plan: a scan of the (short) table; the counts come from the planner's statistics, which the embedding
+-- stage refreshes when it publishes.
+SELECT e.*,
+       coalesce((
+           SELECT c.reltuples::bigint
+           FROM pg_catalog.pg_class AS c
+           WHERE c.oid = to_regclass('skylike.embedding_e' || e.encoder_id)
+       ), 0) AS n_embedded
+FROM skylike.encoder AS e
+WHERE cast(:name AS text) IS NULL OR e.name = cast(:name AS text)
+ORDER BY e.encoder_id

@@ -1,0 +1,1 @@
+"""Choose, clean and load galaxies; writes the tables survey, catalog_load and galaxy."""

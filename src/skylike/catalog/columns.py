@@ -1,0 +1,33 @@
+"""The columns of a batch of galaxies on its way into the database."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import pyarrow as pa
+
+from skylike.bands import BANDS
+
+KEY: Final = "object_id"
+"""Natural key of a galaxy within its survey."""
+
+POSITION: Final = ("ra", "dec", "healpix29")
+"""What every galaxy has beside its key."""
+
+GALAXY_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "object_id": pa.int64(),
+    "ra": pa.float64(),
+    "dec": pa.float64(),
+    "healpix29": pa.int64(),
+    **{
+        f"{prefix}_{band}": pa.float32()
+        for prefix in ("flux", "mag", "mag_err", "psf_size")
+        for band in BANDS
+    },
+    "ebv": pa.float32(),
+    "z_phot": pa.float32(),
+    "z_spec": pa.float32(),
+    "maskbits": pa.int32(),
+    "type": pa.string(),
+    "photsys": pa.string(),
+}
+"""Columns that a batch of galaxies may have, with their Arrow types (COPY does not convert)."""

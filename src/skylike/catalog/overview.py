@@ -1,0 +1,62 @@
+"""What the catalog holds, for people and as JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Engine
+
+from skylike.catalog.fetch import LoadOverview, SurveyOverview, fetch_loads, fetch_surveys
+from skylike.database.engine import connect
+
+
+@dataclass(frozen=True)
+class CatalogOverview:
+    """What the catalog holds and where it came from."""
+
+    surveys: tuple[SurveyOverview, ...]
+    loads: tuple[LoadOverview, ...]
+    """The last ones, newest first."""
+
+
+def fetch_overview(engine: Engine, *, loads: int) -> CatalogOverview:
+    """Read what the catalog holds, with the last ``loads`` loads."""
+    with connect(engine) as connection:
+        return CatalogOverview(
+            tuple(fetch_surveys(connection)), tuple(fetch_loads(connection, limit=loads))
+        )
+
+
+def overview_lines(overview: CatalogOverview) -> Sequence[str]:
+    """Say in lines for people what the catalog holds."""
+    if not overview.surveys:
+        return ["The catalog is empty; load galaxies with `skylike catalog load FILE...`."]
+    lines: list[str] = []
+    for survey in overview.surveys:
+        bands = " ".join(survey.bands) or "none"
+        lines.append(f"{survey.name}: {survey.n_galaxies:,} galaxies, bands {bands}")
+        lines += [
+            f"  mag_{band}: {brightest:.2f} to {faintest:.2f} ({n:,} galaxies)"
+            for band, (brightest, faintest, n) in survey.magnitudes.items()
+        ]
+    if overview.loads:
+        lines += ["", "Last loads:"]
+    for load in overview.loads:
+        lines.append(
+            f"  {load.loaded_at:%Y-%m-%d %H:%M} UTC  {load.file} into {load.survey}: "
+            f"{load.rows_read:,} rows, {load.rows_inserted:,} new, {load.rows_updated:,} changed, "
+            f"{load.rows_unchanged:,} unchanged, magnitudes {load.magnitudes}"
+        )
+        if load.selection is not None:
+            lines.append(f"    selection {load.selection}: {load.not_selected:,} not selected")
+        lines += [f"    left out, {why}: {n:,}" for why, n in sorted(load.rows_rejected.items())]
+    return lines
+
+
+def overview_json(overview: CatalogOverview) -> Sequence[str]:
+    """Return the overview as one JSON document."""
+    document = asdict(overview)
+    for load, row in zip(overview.loads, document["loads"], strict=True):
+        row["not_selected"] = load.not_selected
+        row["loaded_at"] = load.loaded_at.isoformat()
+    return [json.dumps(document, indent=2)]

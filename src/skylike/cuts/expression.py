@@ -1,0 +1,173 @@
+"""Cuts as SQL: an SQLAlchemy condition with bound parameters, safe from errors at any row."""
+
+from functools import singledispatch
+from typing import Final
+
+import sqlalchemy as sa
+
+from skylike.cuts.kinds import ColumnKind
+from skylike.cuts.sql_numbers import Columns, Sql, double, exact, is_whole, number
+from skylike.cuts.syntax import (
+    And,
+    Call,
+    Column,
+    Comparison,
+    Cut,
+    InCone,
+    IsNull,
+    IsTruth,
+    Like,
+    Membership,
+    Moment,
+    Not,
+    Or,
+    Text,
+    Truth,
+    Value,
+    kind_of,
+)
+from skylike.database.engine import SCHEMA
+from skylike.errors import CutError
+
+Condition = sa.ColumnElement[bool]
+
+_PRECEDENCE: Final = 5
+"""SQLAlchemy's own precedence of comparisons."""
+
+_BY_CODE_POINT: Final = "C"
+"""Collation of comparisons that depend on the order or the case of letters: that of Python."""
+
+
+def to_expression(cut: Cut, columns: Columns) -> Condition:
+    """Turn a cut into SQL.
+
+    Parameters
+    ----------
+    columns
+        An expression with its SQL type for each of ``cut.columns``. Single precision and integer
+        columns are compared as they are, so that their indexes serve; arithmetic is double
+        precision. Numbers must be finite, as the catalog's are: it has NULL instead.
+
+    Returns
+    -------
+    ColumnElement
+        A condition for WHERE. It agrees with :func:`skylike.cuts.mask.to_mask`, NULLs included, up
+        to the last digit of logarithms, powers and sines.
+
+    Raises
+    ------
+    CutError
+        A column is not to be had here, or functions are nested too deeply to be guarded.
+    """
+    missing = sorted(cut.columns - columns.keys())
+    if missing:
+        raise CutError(f"the column {missing[0]} cannot be used here", cut.text)
+    try:
+        return condition(cut.condition, columns)
+    except CutError as error:
+        raise CutError(error.reason, cut.text) from error
+
+
+@singledispatch
+def condition(value: Value, columns: Columns) -> Condition:
+    """Turn a condition into SQL."""
+    raise TypeError(f"{value} is no condition, and {list(columns)} do not make it one")
+
+
+@condition.register
+def _and(value: And, columns: Columns) -> Condition:
+    return sa.and_(*[condition(operand, columns) for operand in value.operands])
+
+
+@condition.register
+def _or(value: Or, columns: Columns) -> Condition:
+    return sa.or_(*[condition(operand, columns) for operand in value.operands])
+
+
+@condition.register
+def _not(value: Not, columns: Columns) -> Condition:
+    return sa.not_(condition(value.operand, columns))
+
+
+@condition.register
+def _truth(value: Truth, columns: Columns) -> Condition:  # noqa: ARG001 - as registered
+    return sa.true() if value.value else sa.false()
+
+
+@condition.register
+def _column(value: Column, columns: Columns) -> Condition:
+    return columns[value.name]
+
+
+@condition.register
+def _comparison(value: Comparison, columns: Columns) -> Condition:
+    if is_whole(value.left, columns) and is_whole(value.right, columns):
+        left, right = exact(value.left, columns), exact(value.right, columns)
+    else:
+        left, right = _comparable(value.left, columns), _comparable(value.right, columns)
+        if kind_of(value.left) is ColumnKind.TEXT and value.operator not in {"=", "<>"}:
+            left = sa.collate(left, _BY_CODE_POINT)
+    return left.op(value.operator, precedence=_PRECEDENCE, return_type=sa.Boolean())(right)
+
+
+def _comparable(value: Value, columns: Columns) -> Sql:
+    # PostgreSQL compares real with double precision as doubles, and its index on the real column
+    # serves; a cast would bar it.
+    if isinstance(value, Column) and isinstance(columns[value.name].type, sa.Float):
+        return columns[value.name]
+    return _plain(value, columns)
+
+
+def _plain(value: Value, columns: Columns) -> Sql:
+    match value:
+        case Text():
+            return sa.literal(value.value, sa.Text())
+        case Moment():
+            return sa.literal(value.value, sa.DateTime(timezone=True))
+        case Call(kind=ColumnKind.TEXT):
+            choices = [_plain(argument, columns) for argument in value.arguments]
+            return sa.func.coalesce(*choices, type_=sa.Text())
+        case Column(kind=ColumnKind.TEXT | ColumnKind.TIME):
+            return columns[value.name]
+    if kind_of(value) is ColumnKind.NUMBER:
+        return number(value, columns).sql
+    return condition(value, columns)
+
+
+@condition.register
+def _membership(value: Membership, columns: Columns) -> Condition:
+    everything: tuple[Value, ...] = (value.operand, *value.choices)
+    if all(is_whole(one, columns) for one in everything):
+        operand, *choices = (exact(one, columns) for one in everything)
+    else:
+        operand, *choices = (_comparable(one, columns) for one in everything)
+    return operand.in_(choices)
+
+
+@condition.register
+def _like(value: Like, columns: Columns) -> Condition:
+    text = _plain(value.operand, columns)
+    if value.ignore_case:
+        return sa.collate(text, _BY_CODE_POINT).ilike(value.pattern)
+    return text.like(value.pattern)
+
+
+@condition.register
+def _is_null(value: IsNull, columns: Columns) -> Condition:
+    operand = value.operand
+    return (columns[operand.name] if isinstance(operand, Column) else _plain(operand, columns)).is_(
+        None
+    )
+
+
+@condition.register
+def _is_truth(value: IsTruth, columns: Columns) -> Condition:
+    return condition(value.operand, columns).is_(sa.true() if value.value else sa.false())
+
+
+@condition.register
+def _in_cone(value: InCone, columns: Columns) -> Condition:
+    center = double(value.center_ra), double(value.center_dec), double(value.radius)
+    position = columns[value.ra.name], columns[value.dec.name]
+    in_cone: Condition = getattr(sa.func, SCHEMA).in_cone(*position, *center, type_=sa.Boolean())
+    return in_cone

@@ -1,0 +1,66 @@
+"""The text of a cut beside the columns that it may name, and errors that point into it."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlglot import exp
+
+from skylike.cuts.kinds import ColumnKind
+from skylike.errors import CutError
+
+SHOWN_LENGTH: Final = 200
+"""Characters of a cut that an error message repeats at most."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A cut being read."""
+
+    text: str
+    """As it was typed."""
+
+    kinds: Mapping[str, ColumnKind]
+    """The columns that it may name."""
+
+    def error(self, reason: str, position: int | None) -> CutError:
+        """Return an error that points at a character; of a long cut it shows the place only."""
+        if len(self.text) <= SHOWN_LENGTH:
+            return CutError(reason, self.text, position)
+        start = max(0, (position or 0) - SHOWN_LENGTH // 2)
+        excerpt = self.text[start : start + SHOWN_LENGTH] + "..."
+        where = "" if position is None else f" at character {position + 1}"
+        return CutError(f"{reason}{where}", f"...{excerpt}" if start else excerpt)
+
+    def position(self, node: exp.Expr) -> int | None:
+        """Return where a node of sqlglot's tree begins: its first name or literal, or None."""
+        starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
+        return min(starts, default=None)
+
+    def find_column(self, name: str, position: int | None) -> str:
+        """Find a column by the name that somebody typed: exactly, else in any case.
+
+        Raises
+        ------
+        CutError
+            There is none, or several differ only in case.
+        """
+        if name in self.kinds:
+            return name
+        same = [known for known in self.kinds if known.casefold() == name.casefold()]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            choices = " or ".join(f'"{known}"' for known in same)
+            raise self.error(
+                f"column {name} could be {choices}; write it in the same case", position
+            )
+        raise self.error(f"there is no column {name}; {self._hint(name)}", position)
+
+    def _hint(self, name: str) -> str:
+        written = {known.casefold(): known for known in self.kinds}
+        near = difflib.get_close_matches(name.casefold(), written, n=2)
+        if near:
+            return f"did you mean {' or '.join(written[known] for known in near)}?"
+        return "a text goes between single quotes"

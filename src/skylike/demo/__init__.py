@@ -1,0 +1,1 @@
+"""The whole job on a simulated survey: from files to three composite searches."""

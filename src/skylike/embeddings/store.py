@@ -1,0 +1,200 @@
+"""The table ``encoder``: entering, finding, activating encoders, and the locks of their jobs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, Row
+
+from skylike.database.engine import connect
+from skylike.database.sql_files import statement
+from skylike.database.tables import encoder, encoder_component
+from skylike.embeddings.compact import CompactBasis
+from skylike.errors import ConflictError, EmptyStageError, EncoderNotFoundError, SettingsError
+
+
+@dataclass(frozen=True)
+class EncoderRecord:
+    """A row of the table ``encoder``, without its long vectors (:func:`fetch_compact_basis`)."""
+
+    encoder_id: int
+    name: str
+    architecture: str
+    width: float
+    dimension: int
+    input: str
+    bands: tuple[str, ...]
+    pixel_scale: float
+    crop_pix: int
+    preprocessing: dict[str, object]
+    training: dict[str, object]
+    checkpoint: Path
+    checkpoint_sha256: str
+    is_active: bool
+    created_at: datetime
+    compact_components: int | None = None
+    compact_slack: float | None = None
+    embedded_at: datetime | None = None
+    n_embedded: int = field(default=0)
+    """Galaxies with an embedding; an estimate of the planner, exact after ``skylike embed``."""
+
+
+def _record(row: Row[tuple[object, ...]]) -> EncoderRecord:
+    values = row._asdict()
+    for name in ("mean", "explained_variance"):
+        del values[name]
+    values["bands"] = tuple(values["bands"])
+    values["checkpoint"] = Path(values["checkpoint"])
+    values["n_embedded"] = max(values["n_embedded"], 0)
+    return EncoderRecord(**values)
+
+
+def fetch_encoders(connection: Connection) -> list[EncoderRecord]:
+    """Fetch all encoders in the order in which they were added."""
+    rows = connection.execute(statement("embeddings_encoders"), {"name": None})
+    return [_record(row) for row in rows]
+
+
+def fetch_encoder(connection: Connection, name: str) -> EncoderRecord:
+    """Fetch an encoder by its name.
+
+    Raises
+    ------
+    EncoderNotFoundError
+        No encoder has this name; the message lists those there are.
+    """
+    row = connection.execute(statement("embeddings_encoders"), {"name": name}).one_or_none()
+    if row is None:
+        names = connection.scalars(sa.select(encoder.c.name).order_by(encoder.c.name)).all()
+        there = (
+            f"there are {', '.join(names)}" if names else "train one with `skylike encoder train`"
+        )
+        raise EncoderNotFoundError(f"no encoder is named {name!r}; {there}")
+    return _record(row)
+
+
+def fetch_active_encoder(connection: Connection) -> EncoderRecord:
+    """Fetch the encoder that searches use.
+
+    Raises
+    ------
+    EncoderNotFoundError
+        None is active.
+    """
+    name = connection.scalar(sa.select(encoder.c.name).where(encoder.c.is_active))
+    if name is None:
+        raise EncoderNotFoundError(
+            "no encoder is active; train one with `skylike encoder train` and run `skylike embed`, "
+            "or choose one with `skylike encoder activate NAME`"
+        )
+    return fetch_encoder(connection, name)
+
+
+def fetch_encoder_to_embed(connection: Connection, name: str | None) -> EncoderRecord:
+    """Fetch the encoder of this name; without a name the active one, or the only one there is.
+
+    Raises
+    ------
+    EncoderNotFoundError
+        No encoder has this name, or there is none.
+    SettingsError
+        None is active, and there are several.
+    """
+    if name is not None:
+        return fetch_encoder(connection, name)
+    records = fetch_encoders(connection)
+    active = [record for record in records if record.is_active]
+    if active or len(records) == 1:
+        return (active or records)[0]
+    if not records:
+        raise EncoderNotFoundError(
+            "there is no encoder yet; train one with `skylike encoder train`"
+        )
+    names = ", ".join(record.name for record in records)
+    raise SettingsError(f"no encoder is active; name one of {names} with --encoder")
+
+
+def check_name_is_free(connection: Connection, name: str) -> None:
+    """Check that no finished encoder has a name.
+
+    Raises
+    ------
+    SettingsError
+        One has.
+    """
+    if connection.scalar(sa.select(encoder.c.encoder_id).where(encoder.c.name == name)) is not None:
+        raise SettingsError(
+            f"an encoder named {name!r} is there already; choose another with --name, "
+            f"or see `skylike encoder show {name}`"
+        )
+
+
+def insert_encoder(connection: Connection, values: dict[str, object]) -> None:
+    """Enter a trained encoder; ``values`` are columns of the table."""
+    connection.execute(sa.insert(encoder).values(values))
+
+
+def activate_encoder(connection: Connection, name: str) -> EncoderRecord:
+    """Let searches use this encoder.
+
+    Raises
+    ------
+    EncoderNotFoundError
+        No encoder has this name.
+    EmptyStageError
+        It has no embeddings yet.
+    """
+    record = fetch_encoder(connection, name)
+    if record.embedded_at is None:
+        raise EmptyStageError(
+            f"encoder {name!r} has no embeddings yet; run `skylike embed --encoder {name}` first"
+        )
+    connection.execute(sa.update(encoder).where(encoder.c.is_active).values(is_active=False))
+    connection.execute(
+        sa.update(encoder).where(encoder.c.encoder_id == record.encoder_id).values(is_active=True)
+    )
+    return fetch_encoder(connection, name)
+
+
+def fetch_compact_basis(connection: Connection, encoder_id: int) -> CompactBasis | None:
+    """Fetch mean and principal axes of an encoder; None before its embeddings were published."""
+    row = connection.execute(
+        sa.select(encoder.c.mean, encoder.c.explained_variance).where(
+            encoder.c.encoder_id == encoder_id
+        )
+    ).one()
+    if row.mean is None:
+        return None
+    directions = connection.scalars(
+        sa.select(encoder_component.c.direction)
+        .where(encoder_component.c.encoder_id == encoder_id)
+        .order_by(encoder_component.c.component)
+    ).all()
+    return CompactBasis(np.array(row.mean), np.array(directions), np.array(row.explained_variance))
+
+
+@contextmanager
+def hold_lock(engine: Engine, job: str, subject: str) -> Iterator[None]:
+    """Let one process at a time do a job on a subject; the lock ends with the process.
+
+    Raises
+    ------
+    ConflictError
+        Another process is at it.
+    """
+    key = sa.select(
+        sa.func.pg_try_advisory_lock(sa.func.hashtext(f"skylike {job}"), sa.func.hashtext(subject))
+    )
+    with connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(key):
+            raise ConflictError(
+                f"another process is running `skylike {job}` on {subject!r}; wait for its end"
+            )
+        try:
+            yield
+        finally:
+            connection.invalidate()  # closes the session, and the lock with it

@@ -1,0 +1,148 @@
+"""FITS cutout cubes, as the cutout service of the Legacy Surveys sends them."""
+
+import re
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS, FITSFixedWarning, WcsError
+
+from skylike.bands import BANDS
+from skylike.errors import ImageFileError
+from skylike.images.read import FLUX_BANDS
+from skylike.images.resample import image_center, pixel_scale, sample_at_sky
+
+FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fits.fz")
+"""Endings of FITS files, in lower case."""
+
+COARSEST_ARCSEC = 0.524
+"""Twice the native pixel: a coarser image shows no galaxy as a cutout of 0.262 arcsec/pix does."""
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A cube brought onto the grid of cutouts.
+
+    Attributes
+    ----------
+    pixels
+        (3, 152, 152) float32, g r z in nanomaggies, NaN where not observed.
+    bands
+        Bands of g, r, z that the file has.
+    ra, dec
+        Center, ICRS degrees.
+    native_scale
+        Arcsec per pixel of the file.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    bands: tuple[str, ...]
+    ra: float
+    dec: float
+    native_scale: float
+
+
+def read_cube(path: Path) -> Cube:
+    """Read a FITS cutout cube and sample it at 0.262 arcsec/pix.
+
+    Raises
+    ------
+    ImageFileError
+        The file is missing, truncated or no FITS image, names no bands or none of g r z, has no
+        celestial WCS, or is coarser than :data:`COARSEST_ARCSEC`.
+    """
+    planes, header = _read_planes(path)
+    bands = _bands_of(path, header, len(planes))
+    chosen = [bands.index(band) for band in FLUX_BANDS if band in bands]
+    if not chosen:
+        raise ImageFileError(f"{path}: has bands {', '.join(bands)}; cutouts need some of g, r, z")
+    wcs = _wcs_of(path, header)
+    scale = pixel_scale(wcs)
+    if scale > COARSEST_ARCSEC:
+        raise ImageFileError(
+            f"{path}: has {scale:.3f} arcsec/pix, too coarse for cutouts of 0.262; "
+            "fetch it again with pixscale=0.262"
+        )
+    ra, dec = image_center(wcs, planes.shape)
+    sampled = sample_at_sky(planes[chosen], wcs, ra=ra, dec=dec)  # (chosen, 152, 152)
+    pixels = np.full((3, *sampled.shape[1:]), np.nan, dtype=np.float32)
+    present = tuple(bands[plane] for plane in chosen)
+    for band, plane in zip(present, sampled, strict=True):
+        pixels[FLUX_BANDS.index(band)] = plane
+    # The service writes exact zeros where it has no data.
+    pixels[pixels == 0] = np.nan
+    return Cube(pixels, present, ra, dec, scale)
+
+
+def _read_planes(path: Path) -> tuple[npt.NDArray[np.float32], fits.Header]:
+    try:
+        with warnings.catch_warnings():
+            # "File may have been truncated" is all that astropy says of half a file.
+            warnings.simplefilter("error", AstropyWarning)
+            with fits.open(path, memmap=False) as hdus:
+                hdu = next((hdu for hdu in hdus if _is_image(hdu)), None)
+                if hdu is None:
+                    raise ImageFileError(
+                        f"{path}: holds no image of two or three dimensions; give FITS cutouts"
+                    )
+                data = np.asarray(hdu.data, dtype=np.float32)
+                header = hdu.header.copy()
+    except FileNotFoundError as error:
+        raise ImageFileError(f"{path}: there is no such file") from error
+    except AstropyWarning as error:
+        raise ImageFileError(
+            f"{path}: {_one_line(error)}; refused whole: fetch it again"
+        ) from error
+    except (OSError, EOFError, TypeError, ValueError, zlib.error) as error:
+        raise ImageFileError(
+            f"{path}: not a readable FITS file ({_one_line(error)}); refused whole: fetch it again"
+        ) from error
+    planes = data if data.ndim == 3 else data[None]
+    return planes, header
+
+
+def _truncation(error: AstropyWarning) -> str | None:
+    found = re.search(r"actual file length \((\d+)\).*expected size \((\d+)\)", str(error))
+    return f"is truncated, {found[1]} of {found[2]} bytes" if found else None
+
+
+def _is_image(hdu: fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU) -> bool:
+    return hdu.is_image and hdu.header.get("NAXIS", 0) in {2, 3}
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[0].lower() + text[1:]
+
+
+def _bands_of(path: Path, header: fits.Header, planes: int) -> tuple[str, ...]:
+    named = [str(header[f"BAND{i}"]).strip() for i in range(planes) if f"BAND{i}" in header]
+    text = str(header.get("BANDS", header.get("FILTER", ""))).strip().lower()
+    bands = tuple(re.split(r"[,\s]+", text)) if re.search(r"[,\s]", text) else tuple(text)
+    if len(bands) != planes:
+        bands = (text,) if planes == 1 and text in BANDS else tuple(name.lower() for name in named)
+    if len(bands) != planes or any(band not in BANDS for band in bands):
+        raise ImageFileError(
+            f"{path}: has {planes} planes but its header does not name their bands; "
+            "a card such as BANDS = 'grz' is needed"
+        )
+    return bands
+
+
+def _wcs_of(path: Path, header: fits.Header) -> WCS:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(header).celestial
+    except (WcsError, ValueError) as error:
+        raise ImageFileError(f"{path}: its WCS is not understood ({_one_line(error)})") from error
+    if not wcs.has_celestial:
+        raise ImageFileError(
+            f"{path}: has no celestial WCS (CTYPE, CRVAL, CRPIX, CD); one is needed"
+        )
+    return wcs

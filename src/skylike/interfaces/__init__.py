@@ -1,0 +1,1 @@
+"""Interfaces: results as files, data frames, pages and pictures."""

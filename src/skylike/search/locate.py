@@ -1,0 +1,140 @@
+"""Look up what examples name: a galaxy, the galaxy at a position, a raw vector."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
+
+from skylike.cuts.coordinates import Position
+from skylike.embeddings.store import EncoderRecord
+from skylike.errors import CutoutNotFoundError, EmptyStageError, GalaxyNotFoundError
+from skylike.search import store
+from skylike.search.examples import Example, normalize
+
+_WIDENING = 8
+"""Factor between the cones of a search for the nearest galaxy: 6 steps to the whole sky."""
+
+ARCSEC_PER_DEG = 3600
+
+
+def galaxy_example(connection: Connection, galaxy_id: int, encoder: EncoderRecord) -> Example:
+    """Look up a galaxy by its identifier.
+
+    Raises
+    ------
+    GalaxyNotFoundError
+        There is no such galaxy.
+    CutoutNotFoundError
+        It has no image that could be embedded.
+    EmptyStageError
+        It has an image, but the encoder has not embedded it yet.
+    """
+    found = store.fetch_example(connection, encoder_id=encoder.encoder_id, galaxy_id=galaxy_id)
+    if found is None:
+        raise GalaxyNotFoundError(
+            f"galaxy {galaxy_id} is not in the database; look its galaxy_id up in skylike.galaxy, "
+            "or search by --position"
+        )
+    if found.vector is None and not found.has_cutout:
+        raise CutoutNotFoundError(
+            f"galaxy {galaxy_id} has no image; add one with `skylike images add`, "
+            "then run `skylike embed`"
+        )
+    if found.vector is None:
+        raise EmptyStageError(
+            f"galaxy {galaxy_id} has an image but no embedding by {encoder.name}; "
+            f"run `skylike embed --encoder {encoder.name}`"
+        )
+    unit = normalize(
+        found.vector,
+        label=f"the embedding of galaxy {galaxy_id}",
+        dimension=encoder.dimension,
+    )
+    return Example(f"galaxy {galaxy_id}", unit, found.ra, found.dec, galaxy_id, stored=found.vector)
+
+
+def position_example(
+    connection: Connection, position: Position, encoder: EncoderRecord, *, limit: float
+) -> Example:
+    """Look up the nearest embedded galaxy to a position, at most ``limit`` degrees away.
+
+    Raises
+    ------
+    GalaxyNotFoundError
+        None is so near; the message says how far the nearest is.
+    CutoutNotFoundError, EmptyStageError
+        A galaxy is there, but has no image or no embedding.
+    """
+    place = f"{position.ra:.6f} {position.dec:+.6f}"
+    near = _nearest(connection, position, encoder, radius=limit, embedded_only=True)
+    if near is None:
+        without = _nearest(connection, position, encoder, radius=limit, embedded_only=False)
+        if without is not None:
+            # It says which galaxy is there and what is missing.
+            galaxy_example(connection, without[0], encoder)
+        raise GalaxyNotFoundError(_nothing_near(connection, position, encoder, place, limit))
+    galaxy_id, separation = near
+    example = galaxy_example(connection, galaxy_id, encoder)
+    label = f"position {place} (galaxy {galaxy_id}, {separation * ARCSEC_PER_DEG:.2f} arcsec away)"
+    return replace(example, label=label)
+
+
+def _nearest(
+    connection: Connection,
+    position: Position,
+    encoder: EncoderRecord,
+    *,
+    radius: float,
+    embedded_only: bool,
+) -> tuple[int, float] | None:
+    return store.fetch_nearest(
+        connection,
+        encoder_id=encoder.encoder_id,
+        ra=position.ra,
+        dec=position.dec,
+        radius=radius,
+        embedded_only=embedded_only,
+    )
+
+
+def _nothing_near(
+    connection: Connection,
+    position: Position,
+    encoder: EncoderRecord,
+    place: str,
+    limit: float,
+) -> str:
+    said = f"no embedded galaxy lies within {limit * ARCSEC_PER_DEG:g} arcsec of {place}"
+    radius = limit
+    while radius < 180:
+        radius = min(180.0, radius * _WIDENING)
+        found = _nearest(connection, position, encoder, radius=radius, embedded_only=True)
+        if found is not None:
+            galaxy_id, separation = found
+            away = f"{_angle(separation)} away (--galaxy {galaxy_id})"
+            return f"{said}; the nearest is galaxy {galaxy_id}, {away}"
+    return f"{said}; run `skylike embed` first"
+
+
+def _angle(degrees: float) -> str:
+    arcsec = degrees * ARCSEC_PER_DEG
+    if arcsec < 120:
+        return f"{arcsec:.1f} arcsec"
+    return f"{arcsec / 60:.1f} arcmin" if arcsec < 7200 else f"{degrees:.1f} deg"
+
+
+def vector_example(
+    vector: npt.NDArray[np.floating], number: int, encoder: EncoderRecord
+) -> Example:
+    """Check a raw vector; ``number`` counts from 1.
+
+    Raises
+    ------
+    SettingsError
+        Its dimension is not the encoder's, it is not finite, or it is zero.
+    """
+    return Example(
+        f"vector {number}",
+        normalize(vector, label=f"vector {number}", dimension=encoder.dimension),
+    )

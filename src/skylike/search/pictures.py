@@ -1,0 +1,146 @@
+"""Pictures in and out of a search: picture files as examples, and what goes on a contact sheet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Engine
+
+from skylike.bands import CUTOUT_SIZE_PIX
+from skylike.embeddings.store import EncoderRecord
+from skylike.images.pictures import read_picture
+from skylike.images.read import read_pixels
+from skylike.images.render import render_rgb, to_uint8
+from skylike.progress import SILENT, Progress
+from skylike.search.examples import Example, Image, normalize
+from skylike.search.result import SearchResult
+from skylike.search.store import fetch_cutouts, reading
+
+NO_IMAGE: Final = 96
+"""Gray level of a tile without a picture: a raw vector, or a cutout that is gone."""
+
+MAX_SHEET: Final = 200
+"""Results on a contact sheet: 201 tiles of 152 pixels are as much as one picture shows."""
+
+
+def embed_pictures(
+    paths: Sequence[Path],
+    *,
+    encoder: EncoderRecord,
+    device: str,
+    invert_pictures: bool = False,
+    progress: Progress = SILENT,
+) -> list[Example]:
+    """Make examples of picture files.
+
+    Parameters
+    ----------
+    invert_pictures
+        Let an encoder of flux take color pictures by the approximate inverse of the rendering; the
+        label of such an example says so.
+
+    Raises
+    ------
+    ImageFileError
+        A file cannot be read as a picture.
+    CheckpointError
+        The weights of the encoder are gone or damaged.
+    SettingsError
+        The device is not there, the encoder does not take this kind of picture, or the network
+        makes nothing of it (a zero vector).
+    """
+    pictures = [read_picture(path) for path in paths]  # bad files before slow weights
+    from skylike.embeddings.checkpoint import (  # noqa: PLC0415 - torch takes seconds to import
+        load_encoder,
+    )
+
+    network = load_encoder(encoder.checkpoint, device=device)
+    examples = []
+    with progress.task("Embed the query", total=len(pictures), unit="images") as task:
+        for path, picture in zip(paths, pictures, strict=True):
+            (vector,) = network.embed(
+                picture.pixels, picture.kind, invert_pictures=invert_pictures
+            )  # (1, d)
+            unit = normalize(vector, label=f"the embedding of {path}", dimension=encoder.dimension)
+            inverted = picture.kind == "rgb" and encoder.input == "flux"
+            label = f"image {path}" + (" (color inverted to flux, approximate)" if inverted else "")
+            image = _color(picture.pixels, picture.kind)
+            examples.append(Example(label, unit, ra=picture.ra, dec=picture.dec, image=image))
+            task.advance()
+    return examples
+
+
+def _color(pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8], kind: str) -> Image:
+    """Turn (3, h, w) flux or color into (h, w, 3) color, as the Legacy Surveys' viewer does."""
+    color = pixels if kind == "rgb" else to_uint8(render_rgb(pixels))
+    return np.ascontiguousarray(np.moveaxis(color, 0, -1), dtype=np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """What :func:`skylike.interfaces.sheet.make_sheet` takes: the query first, then the results.
+
+    Attributes
+    ----------
+    images
+        (h, w, 3) uint8 each.
+    captions
+        As many; lines are separated by newlines.
+    title
+        The query in words.
+    """
+
+    images: list[Image]
+    captions: list[str]
+    title: str
+
+
+def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResult) -> Tiles:
+    """Fetch the pictures of the examples and of the first :data:`MAX_SHEET` results, with captions.
+
+    Raises
+    ------
+    ImageFileError
+        A file of cutouts is gone or damaged.
+    """
+    rows = result.rows.slice(0, MAX_SHEET).to_pylist()
+    wanted = [e.galaxy_id for e in examples if e.galaxy_id is not None]
+    wanted += [row["galaxy_id"] for row in rows]
+    pictures = _fetch_pictures(engine, wanted, encoder=result.provenance.encoder)
+    images, captions = [], []
+    for example in examples:
+        image = example.image
+        if image is None and example.galaxy_id is not None:
+            image = pictures.get(example.galaxy_id)
+        images.append(_blank() if image is None else image)
+        captions.append(f"query\n{example.label}")
+    for row in rows:
+        images.append(pictures.get(row["galaxy_id"], _blank()))
+        magnitude = row.get("mag_r")
+        brightness = "" if magnitude is None else f"  r {magnitude:.1f}"
+        captions.append(
+            f"{row['rank']}  {row['similarity']:.3f}\ngalaxy {row['galaxy_id']}{brightness}"
+        )
+    provenance = result.provenance
+    where = f" where {provenance.cut}" if provenance.cut else ""
+    return Tiles(images, captions, f"{provenance.query}{where}")
+
+
+def _fetch_pictures(engine: Engine, galaxy_ids: Sequence[int], *, encoder: str) -> dict[int, Image]:
+    with reading(engine, timeout_s=None) as connection:
+        index = fetch_cutouts(connection, galaxy_ids=galaxy_ids, encoder=encoder)
+    pictures = {}
+    for kind in ("flux", "rgb"):
+        of_kind = [n for n in range(len(index)) if index.files[int(index.file_id[n])].kind == kind]
+        if of_kind:
+            pixels = read_pixels(index, of_kind).pixels  # (b, 3, h, w)
+            for place, image in zip(of_kind, pixels, strict=True):
+                pictures[int(index.galaxy_id[place])] = _color(image, kind)
+    return pictures
+
+
+def _blank() -> Image:
+    return np.full((CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX, 3), NO_IMAGE, dtype=np.uint8)

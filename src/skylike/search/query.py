@@ -1,0 +1,112 @@
+"""What is asked: examples, a cut, a cone and how many; checked, nothing looked up yet."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from skylike.bands import CROP_SIZE_PIX, PIXEL_SCALE_ARCSEC
+from skylike.cuts.coordinates import Cone, Position
+from skylike.errors import InputFileError, SettingsError
+
+MAX_K: Final = 10_000
+"""Most results of one search: beyond it, a table of everything that matches serves better."""
+
+MIN_SEPARATION_ARCSEC: Final = CROP_SIZE_PIX * PIXEL_SCALE_ARCSEC
+"""25.152 arcsec, the side of what the encoder sees: nearer, two cutouts show the same sky."""
+
+POSITION_LIMIT_ARCSEC: Final = 5.0
+"""A galaxy farther than this from a given position is taken for another one (5 seeing disks)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """One composite query. At least one example is needed; several are combined into their mean.
+
+    Attributes
+    ----------
+    galaxies
+        Galaxy identifiers.
+    positions
+        Sky positions, ICRS; each stands for the nearest galaxy with an embedding.
+    images
+        Picture files, as :func:`skylike.images.pictures.read_picture` takes them.
+    vectors
+        Raw vectors (d,), of any length above zero, finite.
+    where
+        A cut as it was typed, or None.
+    cone
+        A region of the sky, or None.
+    k
+        How many galaxies are wanted, 1 to :data:`MAX_K`.
+    least_similar
+        Rank from the least similar instead.
+    min_separation
+        Results nearer than this (arcsec) to the query or to a better kept result are dropped; 0
+        keeps all.
+    position_limit
+        Farthest that the galaxy of a position may lie from it, arcsec.
+    invert_pictures
+        Let an encoder that sees fluxes take color pictures, approximately.
+    """
+
+    galaxies: tuple[int, ...] = ()
+    positions: tuple[Position, ...] = ()
+    images: tuple[Path, ...] = ()
+    vectors: tuple[npt.NDArray[np.floating], ...] = ()
+    where: str | None = None
+    cone: Cone | None = None
+    k: int = 10
+    least_similar: bool = False
+    min_separation: float = MIN_SEPARATION_ARCSEC
+    position_limit: float = POSITION_LIMIT_ARCSEC
+    invert_pictures: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.galaxies or self.positions or self.images or len(self.vectors)):
+            raise SettingsError(
+                "nothing to search by; give --galaxy ID, --position 'RA DEC', --image FILE "
+                "or --vector FILE"
+            )
+        if not 1 <= self.k <= MAX_K:
+            raise SettingsError(f"-k {self.k} is out of range; ask for 1 to {MAX_K} galaxies")
+        if not (math.isfinite(self.min_separation) and 0 <= self.min_separation <= 648_000):
+            raise SettingsError(
+                f"--min-separation {self.min_separation} is not an angle from 0 to 648000 arcsec; "
+                "0 keeps results however near they are"
+            )
+        if not (math.isfinite(self.position_limit) and 0 < self.position_limit <= 3600):
+            raise SettingsError(
+                f"--position-limit {self.position_limit} is not an angle up to 3600 arcsec"
+            )
+
+
+def read_vectors(path: Path) -> tuple[npt.NDArray[np.floating], ...]:
+    """Read the raw vectors of a NumPy file: one (d,) or several (n, d).
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, is no .npy file, or holds something else than vectors.
+    """
+    try:
+        # Memory-mapped, so that a truncated or absurdly large file fails before memory does.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, EOFError) as error:
+        raise InputFileError(
+            f"{path}: not a NumPy .npy file of numbers; write one with numpy.save"
+        ) from error
+    if not isinstance(values, np.ndarray):
+        raise InputFileError(f"{path}: holds several arrays; save one vector with numpy.save")
+    if not np.issubdtype(values.dtype, np.floating) and not np.issubdtype(values.dtype, np.integer):
+        raise InputFileError(f"{path}: holds {values.dtype}, not numbers")
+    if values.ndim not in {1, 2} or values.size == 0:
+        raise InputFileError(
+            f"{path}: has shape {values.shape}; a vector is (d,), several are (n, d)"
+        )
+    return tuple(np.array(row, dtype=np.float64) for row in np.atleast_2d(values))

@@ -1,0 +1,76 @@
+"""What a search gives back: rows, what their columns mean, and how they were found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from skylike.cuts.coordinates import Cone
+from skylike.database.comments import ColumnMeaning
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a result was found: enough to judge it, and to ask again."""
+
+    query: str
+    """The examples, as a person would say them: ``galaxy 42``, ``position 199.33 20.64``."""
+
+    encoder: str
+    """Name of the encoder whose embeddings were compared."""
+
+    run_id: int | None
+    """Published neighbor run that was walked, or None where none was used."""
+
+    route: str
+    """How the rows were reached: ``list`` (neighbor list walked) or ``filter`` (cut first)."""
+
+    exact: bool
+    """Is this provably the same answer as comparing every galaxy?"""
+
+    matched: int
+    """Embedded galaxies that satisfied the cut and the cone."""
+
+    k: int
+    """Rows asked for."""
+
+    cut: str | None
+    """The SQL cut as it was typed, or None."""
+
+    cone: Cone | None
+    """Region that results lie in, or None for the whole sky."""
+
+    min_separation_arcsec: float
+    """Results closer on the sky than this to the query or to a better result were dropped."""
+
+    note: str | None
+    """Why there are fewer than ``k`` rows, or None."""
+
+    stale: str | None
+    """What changed since the embeddings or lists were made, or None."""
+
+    sql: str
+    """The statement that an analyst would type for the same answer."""
+
+    version: str
+    """Version of skylike."""
+
+    time: datetime
+    """When the answer was made, UTC."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The galaxies most like a query, best first."""
+
+    rows: pa.Table
+    """One row for each galaxy: rank int32 (from 1), galaxy_id int32, similarity float64 (cosine),
+    separation float64 (degrees from the query; null where it has no position), survey string,
+    object_id int64, then the catalog columns that hold anything."""
+
+    meanings: Mapping[str, ColumnMeaning]
+    """Description, unit and UCD of each column of ``rows``."""
+
+    provenance: Provenance
+    """How the rows were found."""

@@ -1,0 +1,84 @@
+"""Drop results that show the same patch of sky as the query or as a better result."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def unit_vectors(
+    ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Turn ICRS positions in degrees, (n,) each, into points on the unit sphere, (n, 3)."""
+    longitude, latitude = np.radians(ra), np.radians(dec)
+    return np.stack(
+        [
+            np.cos(latitude) * np.cos(longitude),
+            np.cos(latitude) * np.sin(longitude),
+            np.sin(latitude),
+        ],
+        axis=-1,
+    )  # (n, 3)
+
+
+def separations(
+    points: npt.NDArray[np.float64], others: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Separation of points on the sphere in degrees, broadcast over all but the last axis.
+
+    From the chord: differences of nearby points lose no digits, as the arc cosine of a product does
+    (0.02 mas off at 1 arcsec, our measurement).
+    """
+    chord = np.linalg.norm(points - others, axis=-1)
+    angle: npt.NDArray[np.float64] = np.degrees(2 * np.arcsin(np.minimum(1.0, chord / 2)))
+    return angle
+
+
+def nearest_separation(
+    points: npt.NDArray[np.float64], anchors: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Separation of each point (n, 3) from the nearest anchor (a, 3) in degrees, NaN without any."""
+    nearest = np.full(len(points), np.nan)
+    for anchor in anchors:
+        nearest = np.fmin(nearest, separations(points, anchor))
+    return nearest
+
+
+def keep_separated(
+    points: npt.NDArray[np.float64],
+    anchors: npt.NDArray[np.float64],
+    *,
+    min_separation: float,
+    k: int,
+) -> npt.NDArray[np.int64]:
+    """Walk results from the best and keep those that lie far enough from all kept before.
+
+    Parameters
+    ----------
+    points
+        Positions of the results, best first, (n, 3).
+    anchors
+        Positions of the query, (a, 3); a may be 0.
+    min_separation
+        Degrees; a result *closer* than this to an anchor or to a better kept result is dropped.
+        0 keeps all.
+    k
+        Stop when so many are kept.
+
+    Returns
+    -------
+    ndarray
+        Places of the kept results in ``points``, ascending, at most ``k``.
+    """
+    if min_separation <= 0:
+        return np.arange(min(k, len(points)), dtype=np.int64)
+    clear = ~(nearest_separation(points, anchors) < min_separation)  # (n,) NaN is clear
+    places = np.empty(min(k, len(points)), dtype=np.int64)
+    kept = np.empty((len(places), 3))
+    count = 0
+    for place in np.flatnonzero(clear):
+        if count == len(places):
+            break
+        if count and separations(kept[:count], points[place]).min() < min_separation:
+            continue
+        kept[count], places[count] = points[place], place
+        count += 1
+    return places[:count]

@@ -1,0 +1,304 @@
+"""What a search reads, all SQL of this stage: nothing is written, all statements see one moment."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+from psycopg import sql
+from psycopg.errors import QueryCanceled
+from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement, Select
+
+from skylike.database.comments import ColumnMeaning, read_meanings
+from skylike.database.copy import iter_halfvec_rows
+from skylike.database.engine import SCHEMA, connect
+from skylike.database.sql_files import statement
+from skylike.database.tables import galaxy, survey
+from skylike.errors import DatabaseError, EmptyStageError
+from skylike.images.index import CutoutIndex
+from skylike.images.store import fetch_files
+from skylike.search.statements import Scope, count_statement, ranking_statement
+
+Identifiers = npt.NDArray[np.int32]
+
+_BOOKKEEPING: Final = ("survey_id", "object_id", "load_id", "updated_at")
+"""Columns of ``galaxy`` that say how a row came here; results have the survey's name instead."""
+
+_ARROW_TYPES: Final = {
+    sa.Integer: pa.int32(),
+    sa.BigInteger: pa.int64(),
+    sa.REAL: pa.float32(),
+    sa.Text: pa.string(),
+}
+
+
+@contextmanager
+def reading(engine: Engine, *, timeout_s: float | None) -> Iterator[Connection]:
+    """Open a read-only transaction whose statements all see the database at one moment.
+
+    Raises
+    ------
+    DatabaseError
+        A statement took longer than ``timeout_s`` or the role's own limit.
+    """
+    with connect(engine) as opened:
+        connection = opened.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        try:
+            with connection.begin():
+                # A plan for any parameters would ignore what the cut and the cone select.
+                connection.execute(sa.text("SET LOCAL plan_cache_mode = force_custom_plan"))
+                if timeout_s is not None:
+                    connection.execute(
+                        sa.text("SELECT set_config('statement_timeout', :milliseconds, true)"),
+                        {"milliseconds": str(max(1, round(1000 * timeout_s)))},
+                    )
+                yield connection
+        except OperationalError as error:
+            if isinstance(error.orig, QueryCanceled):
+                raise _too_slow() from error
+            raise
+        except QueryCanceled as error:
+            raise _too_slow() from error
+
+
+def _too_slow() -> DatabaseError:
+    return DatabaseError(
+        "the search took longer than the statement timeout; narrow it with --where or --cone, "
+        "or allow more with --timeout"
+    )
+
+
+def check_filled(connection: Connection, *, encoder_id: int, encoder: str) -> None:
+    """Check that there is something to search.
+
+    Raises
+    ------
+    EmptyStageError
+        No galaxy, or no embedding of the encoder; the message names the command that comes next.
+    """
+    row = connection.execute(statement("search_filled"), {"encoder_id": encoder_id}).one()
+    if not row.has_galaxies:
+        raise EmptyStageError("no galaxy is loaded yet; run `skylike catalog load FILE...`")
+    if not row.has_embeddings:
+        raise EmptyStageError(
+            f"encoder {encoder} has embedded no galaxy yet; run `skylike embed --encoder {encoder}`"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GalaxyExample:
+    """A galaxy as an example.
+
+    Attributes
+    ----------
+    vector
+        (d,) float16 as stored, or None without an embedding.
+    has_cutout
+        Is there an image to make one from?
+    """
+
+    galaxy_id: int
+    ra: float
+    dec: float
+    vector: npt.NDArray[np.float16] | None
+    has_cutout: bool
+
+
+def fetch_example(
+    connection: Connection, *, encoder_id: int, galaxy_id: int
+) -> GalaxyExample | None:
+    """Fetch a galaxy with its embedding, or None where there is no such galaxy."""
+    row = connection.execute(
+        statement("search_example"), {"encoder_id": encoder_id, "galaxy_id": galaxy_id}
+    ).one_or_none()
+    if row is None:
+        return None
+    vector = None if row.embedding is None else row.embedding.to_numpy().astype(np.float16)
+    return GalaxyExample(row.galaxy_id, row.ra, row.dec, vector, row.has_cutout)
+
+
+def fetch_nearest(
+    connection: Connection,
+    *,
+    encoder_id: int,
+    ra: float,
+    dec: float,
+    radius: float,
+    embedded_only: bool,
+) -> tuple[int, float] | None:
+    """Fetch the galaxy nearest to a position and its separation; None beyond ``radius``. Degrees."""
+    row = connection.execute(
+        statement("search_nearest"),
+        {
+            "encoder_id": encoder_id,
+            "ra": ra,
+            "dec": dec,
+            "radius": radius,
+            "embedded_only": embedded_only,
+        },
+    ).one_or_none()
+    return None if row is None else (row.galaxy_id, row.separation)
+
+
+def count_matching(connection: Connection, scope: Scope) -> int:
+    """Count the rows that a search is among.
+
+    Always in full: it reads no vectors, and the exact route reads all of them afterwards.
+    """
+    return int(connection.scalar(count_statement(scope)) or 0)
+
+
+def fetch_ranked(
+    connection: Connection,
+    scope: Scope,
+    vector: npt.NDArray[np.float16],
+    *,
+    limit: int,
+    least_similar: bool,
+) -> tuple[Identifiers, npt.NDArray[np.float64]]:
+    """Fetch the best rows by pgvector: identifiers (n,) and distances (n,), NaN for undefined."""
+    ranking = ranking_statement(scope, vector, limit=limit, least_similar=least_similar)
+    rows = connection.execute(ranking).all()
+    ids = np.fromiter((row.galaxy_id for row in rows), np.int32, len(rows))
+    distances = np.fromiter(
+        (np.nan if row.distance is None else row.distance for row in rows), np.float64, len(rows)
+    )
+    return ids, distances
+
+
+def iter_vectors(
+    connection: Connection, *, encoder_id: int, galaxy_ids: Identifiers, dimension: int
+) -> Iterator[tuple[Identifiers, npt.NDArray[np.float16]]]:
+    """Stream the embeddings of some galaxies, in any order: identifiers (b,) and vectors (b, d)."""
+    if not len(galaxy_ids):
+        return
+    query = sql.SQL(
+        "SELECT galaxy_id, embedding FROM {}"
+        " WHERE encoder_id = {} AND galaxy_id = ANY({}::integer[])"
+    ).format(
+        sql.Identifier(SCHEMA, "embedding"),
+        sql.Literal(encoder_id),
+        sql.Literal([int(galaxy_id) for galaxy_id in galaxy_ids]),
+    )
+    yield from iter_halfvec_rows(connection, query, dimension=dimension, batch_rows=1024)
+
+
+def fetch_positions(
+    connection: Connection, galaxy_ids: Identifiers
+) -> tuple[Identifiers, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Fetch where galaxies are: identifiers (n,) ascending, ra and dec (n,) ICRS degrees."""
+    rows = connection.execute(
+        statement("search_positions"), {"galaxy_ids": galaxy_ids.tolist()}
+    ).all()
+    ids = np.fromiter((row.galaxy_id for row in rows), np.int32, len(rows))
+    ra = np.fromiter((row.ra for row in rows), np.float64, len(rows))
+    dec = np.fromiter((row.dec for row in rows), np.float64, len(rows))
+    return ids, ra, dec
+
+
+def fetch_galaxies(connection: Connection, galaxy_ids: Identifiers) -> pa.Table:
+    """Fetch the catalog rows of galaxies in the order given, without columns that hold nothing.
+
+    Returns
+    -------
+    pyarrow.Table
+        galaxy_id, survey, object_id, then the other columns of ``galaxy`` with at least one value.
+    """
+    columns = [survey.c.name.label("survey"), galaxy.c.object_id]
+    columns += [c for c in galaxy.c if c.name not in _BOOKKEEPING and c.name != "galaxy_id"]
+    rows = connection.execute(
+        sa.select(galaxy.c.galaxy_id, *columns)
+        .join(survey, survey.c.survey_id == galaxy.c.survey_id)
+        .where(galaxy.c.galaxy_id == sa.any_(sa.literal(galaxy_ids.tolist(), sa.ARRAY(sa.Integer))))
+    ).all()
+    place = {int(galaxy_id): n for n, galaxy_id in enumerate(galaxy_ids)}
+    ordered = sorted(rows, key=lambda row: place[row.galaxy_id])
+    arrays = {
+        column.name: pa.array([row[n] for row in ordered], _arrow_type(column.type))
+        for n, column in enumerate([galaxy.c.galaxy_id, *columns])
+    }
+    needed = ("galaxy_id", "survey", "object_id", "ra", "dec")
+    held = {
+        name: array
+        for name, array in arrays.items()
+        if name in needed or array.null_count < len(array)
+    }
+    return pa.table(held)
+
+
+def _arrow_type(column_type: sa.types.TypeEngine[object]) -> pa.DataType:
+    for sql_type, arrow_type in _ARROW_TYPES.items():
+        if type(column_type) is sql_type:
+            return arrow_type
+    return pa.float64()
+
+
+def fetch_meanings(connection: Connection) -> dict[str, ColumnMeaning]:
+    """Read what the columns of :func:`fetch_galaxies` mean."""
+    meanings = read_meanings(connection, "galaxy")
+    meanings["survey"] = read_meanings(connection, "survey")["name"]
+    return meanings
+
+
+def count_stale(connection: Connection, *, encoder_id: int, galaxy_ids: Sequence[int]) -> int:
+    """Count the galaxies whose image is gone, changed since it was embedded, or not theirs now."""
+    found = connection.scalar(
+        statement("search_stale"), {"encoder_id": encoder_id, "galaxy_ids": list(galaxy_ids)}
+    )
+    return int(found or 0)
+
+
+def fetch_cutouts(
+    connection: Connection, *, galaxy_ids: Sequence[int], encoder: str
+) -> CutoutIndex:
+    """Fetch where one cutout of each galaxy is, the one that the encoder embedded if any."""
+    rows = connection.execute(
+        statement("search_cutouts"), {"galaxy_ids": list(galaxy_ids), "encoder": encoder}
+    ).all()
+    columns = {
+        name: np.array([getattr(row, name) for row in rows], dtype=np.int32)
+        for name in ("cutout_id", "galaxy_id", "file_id", "file_row")
+    }
+    return CutoutIndex(
+        **columns,
+        ebv=np.full(len(rows), np.nan, np.float32),  # for people's eyes; only training needs these
+        psf_size=np.full((len(rows), 3), np.nan, np.float32),
+        files=fetch_files(connection),
+    )
+
+
+class _Explained(Executable, ClauseElement):
+    """``EXPLAIN (ANALYZE)`` of a statement."""
+
+    inherit_cache = False
+
+    def __init__(self, explained: Select[Any]) -> None:
+        self.explained = explained
+
+
+@compiles(_Explained, "postgresql")
+def _compile_explained(element: _Explained, compiler: SQLCompiler, **options: object) -> str:
+    return f"EXPLAIN (ANALYZE, BUFFERS, SETTINGS) {compiler.process(element.explained, **options)}"
+
+
+def explain_ranking(
+    connection: Connection,
+    scope: Scope,
+    vector: npt.NDArray[np.float16],
+    *,
+    limit: int,
+    least_similar: bool,
+) -> str:
+    """Run :func:`fetch_ranked`'s statement once more and return the server's plan with timings."""
+    ranking = ranking_statement(scope, vector, limit=limit, least_similar=least_similar)
+    return "\n".join(connection.execute(_Explained(ranking)).scalars())

@@ -1,0 +1,1 @@
+"""Read survey files: catalog tables into column batches, images into pixel batches."""

@@ -1,0 +1,176 @@
+"""A small searchable database: galaxies with synthetic vectors, without images or a network."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from skylike.database.copy import copy_into, halfvec_column
+
+EMBEDDED_AT = datetime(2026, 1, 2, tzinfo=UTC)
+ADDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Sky:
+    """What the database was filled with; row i is galaxy i + 1."""
+
+    ra: npt.NDArray[np.float64]
+    dec: npt.NDArray[np.float64]
+    mag_r: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float16]
+
+    def similarities(self, target: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The truth by brute force: float64 cosines of the stored vectors."""
+        wide = self.vectors.astype(np.float64)
+        unit = target.astype(np.float64)
+        unit = unit / np.sqrt((unit * unit).sum())
+        with np.errstate(invalid="ignore"):
+            cosines = (wide * unit).sum(axis=1) / np.sqrt((wide * wide).sum(axis=1))
+        return np.clip(cosines, -1, 1)
+
+    def ranked(
+        self, target: npt.NDArray[np.floating], *, among: npt.NDArray[np.bool_] | None = None
+    ) -> list[int]:
+        """Identifiers by falling true similarity, ties by identifier, without undefined ones."""
+        similarities = self.similarities(target)
+        ids = np.arange(1, len(self.ra) + 1)
+        order = np.lexsort((ids, -similarities))
+        keep = np.isfinite(similarities) & (True if among is None else among)
+        return [int(ids[n]) for n in order if keep[n]]
+
+
+def scattered_sky(
+    vectors: npt.NDArray[np.floating],
+    *,
+    seed: int = 1,
+    mag_r: npt.NDArray[np.floating] | None = None,
+) -> Sky:
+    """Galaxies all over the sky, far apart, with these vectors rounded to float16."""
+    random = np.random.default_rng(seed)
+    n = len(vectors)
+    if mag_r is None:
+        mag_r = random.uniform(14, 20, n)
+    return Sky(
+        ra=random.uniform(0, 360, n),
+        dec=np.degrees(np.arcsin(random.uniform(-1, 1, n))),
+        mag_r=mag_r.astype(np.float32),
+        vectors=vectors.astype(np.float16),
+    )
+
+
+def random_units(n: int, d: int, *, seed: int = 0) -> npt.NDArray[np.float64]:
+    """Directions without any structure, (n, d)."""
+    vectors = np.random.default_rng(seed).normal(size=(n, d))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def insert_survey(engine: Engine, name: str = "test") -> int:
+    with engine.begin() as connection:
+        return int(
+            connection.scalar(
+                sa.text("INSERT INTO skylike.survey (name) VALUES (:name) RETURNING survey_id"),
+                {"name": name},
+            )
+        )
+
+
+def insert_galaxies(engine: Engine, sky: Sky, *, survey: str = "test") -> None:
+    survey_id = insert_survey(engine, survey)
+    n = len(sky.ra)
+    ids = np.arange(1, n + 1)
+    healpix = ids.astype(np.int64)  # no search reads it
+    batch = pa.table(
+        {
+            "galaxy_id": pa.array(ids, pa.int32()),
+            "survey_id": pa.array(np.full(n, survey_id), pa.int32()),
+            "object_id": pa.array((1 << 53) + ids, pa.int64()),
+            "ra": pa.array(sky.ra),
+            "dec": pa.array(sky.dec),
+            "healpix29": pa.array(healpix),
+            "mag_r": pa.array(sky.mag_r, from_pandas=True),
+        }
+    )
+    with engine.begin() as connection:
+        copy_into(connection, "skylike.galaxy", batch)
+        connection.execute(
+            sa.text(
+                "INSERT INTO skylike.image_file (path, origin, kind, bands, n_cutouts, size_pix)"
+                " VALUES ('/nowhere.h5', '/nowhere.h5', 'flux', '{g,r,z}', :n, 152)"
+            ),
+            {"n": n},
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO skylike.cutout (cutout_id, file_id, file_row, galaxy_id, name, kind,"
+                " coverage, is_complete, updated_at)"
+                " SELECT g.galaxy_id, f.file_id, g.galaxy_id - 1, g.galaxy_id, 'x', 'flux',"
+                " '{1,1,1}', true, :added_at FROM skylike.galaxy AS g, skylike.image_file AS f"
+            ),
+            {"added_at": ADDED_AT},
+        )
+
+
+def insert_encoder(
+    engine: Engine, *, dimension: int, name: str = "small", is_active: bool = True
+) -> int:
+    """An encoder with its partition, without weights."""
+    with engine.begin() as connection:
+        encoder_id = connection.scalar(
+            sa.text(
+                "INSERT INTO skylike.encoder (name, architecture, width, dimension, input, bands,"
+                " pixel_scale, crop_pix, preprocessing, training, checkpoint, checkpoint_sha256,"
+                " is_active, embedded_at) VALUES (:name, 'resnet18', 0.5, :dimension, 'rgb',"
+                " '{g,r,z}', 0.262, 96, '{}', '{}', '/nowhere.pt', '', :is_active, :embedded_at)"
+                " RETURNING encoder_id"
+            ),
+            {
+                "name": name,
+                "dimension": dimension,
+                "is_active": is_active,
+                "embedded_at": EMBEDDED_AT,
+            },
+        )
+        connection.execute(
+            sa.text(
+                f"CREATE TABLE skylike.embedding_e{encoder_id} PARTITION OF skylike.embedding"
+                f" (CHECK (vector_dims(embedding) = {dimension})) FOR VALUES IN ({encoder_id})"
+            )
+        )
+    return int(encoder_id)
+
+
+def insert_embeddings(
+    engine: Engine,
+    encoder_id: int,
+    vectors: npt.NDArray[np.float16],
+    *,
+    galaxy_ids: npt.NDArray[np.integer] | None = None,
+) -> None:
+    n = len(vectors)
+    ids = np.arange(1, n + 1) if galaxy_ids is None else galaxy_ids
+    batch = pa.table(
+        {
+            "encoder_id": pa.array(np.full(n, encoder_id), pa.int32()),
+            "galaxy_id": pa.array(ids, pa.int32()),
+            "embedding": halfvec_column(vectors),
+            "cutout_id": pa.array(ids, pa.int32()),
+            "embedded_at": pa.array([EMBEDDED_AT] * n, pa.timestamp("us", tz="UTC")),
+        }
+    )
+    with engine.begin() as connection:
+        copy_into(connection, "skylike.embedding", batch)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("ANALYZE skylike.galaxy, skylike.embedding"))
+
+
+def fill(engine: Engine, sky: Sky) -> int:
+    """Galaxies, an active encoder and their embeddings; returns the encoder's identifier."""
+    insert_galaxies(engine, sky)
+    encoder_id = insert_encoder(engine, dimension=sky.vectors.shape[1])
+    insert_embeddings(engine, encoder_id, sky.vectors)
+    return encoder_id

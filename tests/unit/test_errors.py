@@ -1,0 +1,36 @@
+"""The tree of errors is as its docstring draws it."""
+
+import inspect
+
+from skylike import errors
+
+
+def drawn_tree() -> dict[str, str]:
+    """Class name -> name of its parent, from the drawing."""
+    parents: dict[str, str] = {}
+    above: list[tuple[int, str]] = []
+    for line in inspect.getdoc(errors).split("The tree::")[1].splitlines():
+        words = line.split()
+        if not words or not words[0].endswith("Error"):
+            continue
+        depth = len(line) - len(line.lstrip())
+        above = [(d, name) for d, name in above if d < depth]
+        parents[words[0]] = above[-1][1] if above else "Exception"
+        above.append((depth, words[0]))
+    return parents
+
+
+def test_tree_in_the_docstring_when_compared_with_the_classes_then_agrees():
+    classes = {
+        name: cls.__base__.__name__
+        for name, cls in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(cls, Exception)
+    }
+
+    assert drawn_tree() == classes
+
+
+def test_cut_error_when_position_is_known_then_points_at_the_character():
+    error = errors.CutError("column mag_q is unknown", cut="mag_q < 3", position=0)
+
+    assert str(error) == "column mag_q is unknown (character 1 of the cut 'mag_q < 3')"
