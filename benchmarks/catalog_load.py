@@ -1,4 +1,4 @@
-"""How fast a catalog loads: rows per second of a generated sweep, beside a raw COPY of the same rows.
+"""How fast a catalog loads: rows per second of a generated sweep, beside a raw COPY of the rows.
 
 Run: python benchmarks/catalog_load.py --rows 200000 postgresql://USER:PASSWORD@HOST:PORT/DATABASE
 The database must be a scratch one that `skylike db upgrade` has prepared.

@@ -1,4 +1,4 @@
-"""Alembic's entry: one migration at a time, one session at a time, never waiting long for a lock."""
+"""Alembic's entry: one migration and one session at a time, never long in wait for a lock."""
 
 import sqlalchemy as sa
 from alembic import context

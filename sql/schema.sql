@@ -121,7 +121,7 @@ COMMENT ON COLUMN skylike.cutout.file_id IS 'File that holds the pixels [unit=no
 
 COMMENT ON COLUMN skylike.cutout.file_row IS 'Row in the file, from 0 [unit=none; ucd=meta.record]';
 
-COMMENT ON COLUMN skylike.cutout.galaxy_id IS 'Galaxy shown, or NULL where the position is unknown: then the image serves training and evaluation only [unit=none; ucd=meta.id]';
+COMMENT ON COLUMN skylike.cutout.galaxy_id IS 'Galaxy shown, or NULL where that is unknown, or a more complete image was given: then it serves training and evaluation only [unit=none; ucd=meta.id]';
 
 COMMENT ON COLUMN skylike.cutout.name IS 'Name within its origin: a file name or an identifier [unit=none; ucd=meta.id]';
 
@@ -556,7 +556,7 @@ COMMENT ON COLUMN skylike.neighbor_run.recall IS 'Recall of a random sample of l
 
 COMMENT ON COLUMN skylike.neighbor_run.recall_sample IS 'Lists in that sample [unit=none; ucd=meta.number]';
 
-COMMENT ON COLUMN skylike.neighbor_run.software IS 'Versions, device and settings [unit=none; ucd=meta.software]';
+COMMENT ON COLUMN skylike.neighbor_run.software IS 'Versions, device and settings [unit=none; ucd=meta.note]';
 
 COMMENT ON COLUMN skylike.neighbor_run.started_at IS 'Start; catalog rows and embeddings newer than this are not in the lists [unit=none; ucd=time.start]';
 

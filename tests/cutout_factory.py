@@ -64,7 +64,9 @@ def index_of(path: Path, n: int, *, kind: str = "flux") -> CutoutIndex:
 
 def insert_galaxies(connection: Connection, n: int) -> None:
     """Enter n galaxies with identifiers from 1."""
-    connection.execute(sa.insert(survey).values(survey_id=1, name="synthetic", description="", bands=[]))
+    connection.execute(
+        sa.insert(survey).values(survey_id=1, name="synthetic", description="", bands=[])
+    )
     add_galaxies(connection, 1, n)
 
 
@@ -79,7 +81,9 @@ def add_galaxies(connection: Connection, first: int, n: int) -> None:
         connection.execute(sa.insert(galaxy).values(row))
 
 
-def insert_cutouts(connection: Connection, path: Path, galaxy_ids: list[int], *, kind: str = "flux") -> None:
+def insert_cutouts(
+    connection: Connection, path: Path, galaxy_ids: list[int], *, kind: str = "flux"
+) -> None:
     """Enter the rows of a file as the cutouts of these galaxies."""
     file_id = connection.execute(
         sa.insert(image_file)
@@ -96,7 +100,13 @@ def insert_cutouts(connection: Connection, path: Path, galaxy_ids: list[int], *,
         .returning(image_file.c.file_id)
     ).scalar_one()
     rows = [
-        {"file_id": file_id, "file_row": row, "galaxy_id": galaxy_id, "name": str(row), "kind": kind}
+        {
+            "file_id": file_id,
+            "file_row": row,
+            "galaxy_id": galaxy_id,
+            "name": str(row),
+            "kind": kind,
+        }
         | {"coverage": [1.0, 1.0, 1.0], "missing_bands": [], "is_complete": True}
         for row, galaxy_id in enumerate(galaxy_ids)
     ]

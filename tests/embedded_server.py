@@ -26,7 +26,7 @@ FAST = {
 
 
 def make_reachable_folder(prefix: str) -> Path:
-    """Make a temporary folder that the server's user can enter too: pytest's own are closed to others."""
+    """Make a temporary folder that the server's user can enter: pytest's own are closed."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     folder.chmod(0o755)
     return folder
@@ -34,7 +34,7 @@ def make_reachable_folder(prefix: str) -> Path:
 
 @contextmanager
 def embedded_test_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """Yield a superuser's URL of a server that the first worker to come starts and the last one stops."""
+    """Yield a superuser's URL of a server; the first worker starts it, the last one stops it."""
     run_folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         run_folder = run_folder.parent

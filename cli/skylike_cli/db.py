@@ -156,7 +156,8 @@ def _print_summary(summary: "Summary") -> None:
     if summary.revision != summary.needed_revision:
         found = f"at revision {summary.revision}" if summary.revision else "missing"
         typer.echo(
-            f"Tables {found}; this program needs {summary.needed_revision}: run `skylike db upgrade`"
+            f"Tables {found}; this program needs {summary.needed_revision}: "
+            "run `skylike db upgrade`"
         )
         return
     typer.echo(f"Tables at revision {summary.revision}")
@@ -182,7 +183,9 @@ def _print_kept_files(home: Path) -> None:
 
     for name in ("cutouts", "encoders", "jobs"):
         if size := folder_bytes(home / name):
-            typer.echo(f"Kept {home / name} ({_size(size)}); `skylike db reset --files` removes it.")
+            typer.echo(
+                f"Kept {home / name} ({_size(size)}); `skylike db reset --files` removes it."
+            )
 
 
 def _size(number: float) -> str:

@@ -64,3 +64,31 @@ def _tell(reports: "Sequence[InputReport]") -> None:
     summary = summary_of_refusals(reports)
     if summary is not None:
         raise ImageFileError(summary)
+
+
+@app.command()
+def cut(
+    bricks: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BRICK...",
+            help="Coadds legacysurvey-<brick>-image-<band>.fits.fz with their invvar, or folders.",
+        ),
+    ],
+    survey: Annotated[str | None, typer.Option(help="Only galaxies of this survey.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Only galaxies that this cut takes, e.g. 'mag_r < 20'.")
+    ] = None,
+) -> None:
+    """Cut cutouts around the galaxies of the catalog from brick coadds."""
+    from skylike.images.cut import cut_images
+
+    reports = cut_images(
+        session.engine(),
+        bricks,
+        folder=session.settings().home / "cutouts",
+        survey=survey,
+        where=where,
+        progress=session.progress(),
+    )
+    _tell(reports)

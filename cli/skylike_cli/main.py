@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from skylike.errors import SkylikeError
-from skylike_cli import catalog, db, embed, encoder, images, neighbors, session
+from skylike_cli import catalog, db, embed, encoder, images, neighbors, search, session
 
 app = typer.Typer(
     name="skylike",
@@ -21,6 +21,7 @@ app = typer.Typer(
 for group in (db, catalog, images, encoder, neighbors):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 app.command()(embed.embed)
+app.command()(search.search)
 
 
 def _version(wanted: bool) -> None:

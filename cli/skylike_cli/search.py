@@ -2,11 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skylike_cli import session
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from skylike.search.search import Answer
 
 
 class _Format(StrEnum):
@@ -104,8 +109,6 @@ def search(
     The answer is exact. Several examples are combined: galaxies near the mean of their unit vectors
     are found. Examples are never among the results.
     """
-    from skylike.interfaces.formats import write_result
-
     from skylike.cuts.coordinates import parse_cone, parse_position
     from skylike.search.query import Query, read_vectors
     from skylike.search.search import answer
@@ -123,7 +126,7 @@ def search(
         position_limit=position_limit,
         invert_pictures=invert_pictures,
     )
-    check_writable(output, sheet)
+    _check_folders(output, sheet)
     engine = session.engine()
     found = answer(
         engine,
@@ -136,16 +139,38 @@ def search(
     )
     if found.explanation is not None:
         typer.echo(found.explanation, err=True)
-    write_result(found.result, format=format.value, output=output)
+    _write_rows(found, format.value, output)
     if sheet is not None:
         _write_sheet(engine, found, sheet)
 
 
-def _write_sheet(engine: "Engine", found: "Answer", path: Path) -> None:
-    from skylike.interfaces.sheet import make_sheet, write_sheet
+def _check_folders(*paths: Path | None) -> None:
+    """Find out before a long search that an answer could not be written."""
+    from skylike.errors import SettingsError
 
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise SettingsError(f"{path}: cannot be written; name a file in a folder that exists")
+
+
+def _write_rows(found: "Answer", name: str, path: Path | None) -> None:
+    from skylike.interfaces.formats import write_result
+
+    write_result(found.result, format=name, output=path)
+
+
+def _write_sheet(engine: "Engine", found: "Answer", path: Path) -> None:
+    from skylike.interfaces.sheet import make_sheet
+
+    from skylike.errors import SettingsError
     from skylike.search.pictures import fetch_tiles
 
     tiles = fetch_tiles(engine, found.examples, found.result)
-    write_sheet(make_sheet(tiles.images, tiles.captions, title=tiles.title), path)
+    sheet = make_sheet(tiles.images, tiles.captions, title=tiles.title)
+    part = path.with_name(path.name + ".part")
+    try:
+        sheet.save(part, format="PNG")
+        part.replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error.strerror or error})") from error
     typer.echo(f"Contact sheet: {path}", err=True)

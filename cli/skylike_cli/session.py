@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from skylike.progress import Progress, Task
 
 if TYPE_CHECKING:
@@ -73,11 +75,13 @@ class _LogTask(Task):
         self._done, self._note = 0, ""
         self._start = self._told = time.monotonic()
 
+    @override
     def advance(self, n: int = 1, /) -> None:
         self._done += n
         if time.monotonic() - self._told >= LOG_INTERVAL_S:
             self.tell()
 
+    @override
     def note(self, text: str, /) -> None:
         self._note = f", {text}"
 
@@ -130,9 +134,11 @@ class _BarProgress:
             identifier = bars.add_task(description, total=total, note="")
 
             class _BarTask(Task):
+                @override
                 def advance(self, n: int = 1, /) -> None:
                     bars.advance(identifier, n)
 
+                @override
                 def note(self, text: str, /) -> None:
                     bars.update(identifier, note=text)
 

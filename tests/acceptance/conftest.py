@@ -1,4 +1,4 @@
-"""A person's machine: a data folder, the installed command, and a survey of a few hundred galaxies."""
+"""A person's machine: a data folder, the installed command, and a survey of 240 galaxies."""
 
 import os
 import subprocess

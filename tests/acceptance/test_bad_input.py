@@ -6,10 +6,11 @@ import re
 import sys
 from pathlib import Path
 
-import bad_input
 import pytest
-from bad_input.case import BadInput
 from sqlalchemy.engine import URL
+
+import bad_input
+from bad_input.case import BadInput
 
 
 def all_cases() -> list[BadInput]:

@@ -41,7 +41,7 @@ def load_files(
             reports.append(load_file(engine, path, options=options, progress=progress))
         except (InputFileError, SettingsError, CutError) as error:
             failures.append(FailedFile(path, error))
-            logger.warning("%s was not loaded: %s", path, error)
+            logger.info("%s was not loaded: %s", path, error)
     return LoadSummary(tuple(reports), tuple(failures))
 
 
@@ -98,13 +98,15 @@ def _load(connection: Connection, plan: LoadPlan, *, where: str | None, task: Ta
     )
     load_id = store.insert_load(connection, survey_id, record)
     staged = store.open_staging(connection, galaxy_columns(rules))
-    rows_read = not_selected = 0
+    rows_read = not_selected = without_ebv = 0
     rejected, unreadable = Counter[str](), Counter[str]()
     for batch in table.read(plan.names):
         cleaned = clean_batch(batch, rules)
         store.stage_rows(connection, cleaned.galaxies, first_row=rows_read)
         rows_read += batch.n_rows + batch.n_malformed
         not_selected += cleaned.n_not_selected
+        if "ebv" in cleaned.galaxies.column_names:
+            without_ebv += cleaned.galaxies["ebv"].null_count
         rejected += cleaned.rejected
         unreadable.update(batch.unreadable)
         task.advance(batch.n_rows + batch.n_malformed)
@@ -119,6 +121,8 @@ def _load(connection: Connection, plan: LoadPlan, *, where: str | None, task: Ta
     notes = [
         f"{n:,} values of {name} are no numbers: stored as NULL" for name, n in unreadable.items()
     ]
+    if without_ebv and rules.magnitudes == "observed":
+        notes.append(f"{without_ebv:,} galaxies without ebv keep magnitudes as observed")
     return LoadReport(
         table.path,
         plan.survey,

@@ -5,7 +5,6 @@ from functools import singledispatch
 from typing import Final, cast
 
 import numpy as np
-from scipy import special
 
 from skylike.cuts import bounds
 from skylike.cuts.arrays import Array, Values, coalesced, known, numbers, read_column
@@ -119,13 +118,27 @@ def _power(call: Call, base: Values, exponent: Values) -> Values:
     return numbers(np.where(is_kept, raised, np.nan), base.null | exponent.null)
 
 
+def _sine_in_first_quadrant(degrees: Array) -> Array:
+    # As PostgreSQL does it (float.c, sind_q1): scaled so that 30 degrees give 0.5 exactly.
+    small = np.sin(np.radians(degrees)) / np.sin(np.radians(30.0)) / 2
+    large = 1 - (1 - np.cos(np.radians(90 - degrees))) / (1 - np.cos(np.radians(60.0))) / 2
+    return np.where(degrees <= 30, small, large)
+
+
 def _sine_of_degrees(degrees: Array) -> Array:
-    # Whole turns are taken off first: scipy's own reduction gives 0 for large angles.
-    return np.asarray(special.sindg(np.fmod(degrees, 360)))
+    turned = np.fmod(degrees, 360)
+    folded = np.abs(turned)
+    sign = np.sign(turned) * np.where(folded > 180, -1.0, 1.0)
+    folded = np.where(folded > 180, 360 - folded, folded)
+    return np.asarray(sign * _sine_in_first_quadrant(np.where(folded > 90, 180 - folded, folded)))
 
 
 def _cosine_of_degrees(degrees: Array) -> Array:
-    return np.asarray(special.cosdg(np.fmod(degrees, 360)))
+    folded = np.abs(np.fmod(degrees, 360))
+    folded = np.where(folded > 180, 360 - folded, folded)
+    sign = np.where(folded > 90, -1.0, 1.0)
+    folded = np.where(folded > 90, 180 - folded, folded)
+    return np.asarray(sign * _sine_in_first_quadrant(90 - folded))
 
 
 def _exponential(values: Array) -> Array:

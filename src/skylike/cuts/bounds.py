@@ -1,9 +1,9 @@
 """How large and how small the numbers in a cut can be, known before any is read.
 
 PostgreSQL raises an error where a double overflows or underflows. A cut must not, so it takes
-results beyond 1e150, or nearer to zero than 1e-150, for NULL. Testing for that costs time and makes the SQL
-hard to read; these bounds tell where the test can be left out: nearly always, for magnitudes and
-fluxes.
+results beyond 1e150, or nearer to zero than 1e-150, for NULL. Testing for that costs time and
+makes the SQL hard to read; these bounds tell where the test can be left out: nearly always, for
+magnitudes and fluxes.
 """
 
 import math

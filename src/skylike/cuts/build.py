@@ -149,9 +149,7 @@ def _of_kind(node: exp.Expr, kind: ColumnKind, source: Source) -> Value:
     return value
 
 
-def _comparison(
-    left_node: exp.Expr, operator: str, right_node: exp.Expr, source: Source
-) -> Value:
+def _comparison(left_node: exp.Expr, operator: str, right_node: exp.Expr, source: Source) -> Value:
     left, right = build(left_node, source), build(right_node, source)
     left, right = (
         _as_moment(left, right, left_node, source),

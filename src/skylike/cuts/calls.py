@@ -67,9 +67,7 @@ def _count_said(function: Function) -> str:
 def _check_power(base: Value, exponent: Value, *, source: Source, position: int | None) -> None:
     is_positive = isinstance(base, Number) and base.value > 0
     if not isinstance(exponent, Number) and not is_positive:
-        raise source.error(
-            "a power needs a number as exponent, or one above 0 as base", position
-        )
+        raise source.error("a power needs a number as exponent, or one above 0 as base", position)
 
 
 def _cone(arguments: Sequence[Argument], source: Source, position: int | None) -> Value:

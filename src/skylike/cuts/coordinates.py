@@ -121,23 +121,26 @@ def _angle(part: str, unit: str, text: str) -> float:
 
     try:
         with warnings.catch_warnings():
-            # astropy only warns of 60 minutes or seconds, which is a typing error more often than not.
+            # Of 60 minutes or seconds, more often than not a typing error, astropy only warns.
             warnings.simplefilter("error")
             return float(Angle(_SPACE_IN_SIGN.sub("", part), unit).degree)
     except (ValueError, Warning) as error:
         raise CoordinateError(
-            f"the position {text!r} is impossible: {part.strip()} has an hour, minute or second out of range"
+            f"the position {text!r} is impossible: {part.strip()} has hours, minutes or seconds"
+            " out of range"
         ) from error
 
 
 def _checked(ra: float, dec: float, text: str) -> Position:
     if not 0 <= ra < 360:
         raise CoordinateError(
-            f"the position {text!r} is impossible: right ascension {ra:g} is outside 0 to 360 degrees"
+            f"the position {text!r} is impossible: right ascension {ra:g} is not within 0 to 360"
+            " degrees"
         )
     if not -90 <= dec <= 90:
         raise CoordinateError(
-            f"the position {text!r} is impossible: declination {dec:g} is outside -90 to +90 degrees"
+            f"the position {text!r} is impossible: declination {dec:g} is not within -90 to +90"
+            " degrees"
         )
     return Position(ra, dec)
 

@@ -4,6 +4,7 @@ from functools import singledispatch
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import Grouping
 
 from skylike.cuts.kinds import ColumnKind
 from skylike.cuts.sql_numbers import Columns, Sql, double, exact, is_whole, number
@@ -86,7 +87,7 @@ def _or(value: Or, columns: Columns) -> Condition:
 
 @condition.register
 def _not(value: Not, columns: Columns) -> Condition:
-    return sa.not_(condition(value.operand, columns))
+    return sa.not_(_grouped(value.operand, columns))
 
 
 @condition.register
@@ -131,7 +132,13 @@ def _plain(value: Value, columns: Columns) -> Sql:
             return columns[value.name]
     if kind_of(value) is ColumnKind.NUMBER:
         return number(value, columns).sql
-    return condition(value, columns)
+    return _grouped(value, columns)
+
+
+def _grouped(value: Value, columns: Columns) -> Condition:
+    # SQLAlchemy takes NOT for the tightest operator: (NOT p) IS NULL would lose its parentheses.
+    found = condition(value, columns)
+    return found if isinstance(value, Column) else Grouping(found)
 
 
 @condition.register
@@ -162,7 +169,7 @@ def _is_null(value: IsNull, columns: Columns) -> Condition:
 
 @condition.register
 def _is_truth(value: IsTruth, columns: Columns) -> Condition:
-    return condition(value.operand, columns).is_(sa.true() if value.value else sa.false())
+    return _grouped(value.operand, columns).is_(sa.true() if value.value else sa.false())
 
 
 @condition.register

@@ -164,8 +164,8 @@ def _like(value: Like, columns: Columns) -> Values:
 def like_pattern(pattern: str, *, ignore_case: bool) -> re.Pattern[str]:
     """Turn a LIKE pattern into a regular expression that is fast on any text.
 
-    Each part between two ``%`` is bound to its first fit, which is as good as any later one, so that
-    nothing is ever tried twice.
+    Each part between two ``%`` is bound to its first fit, which is as good as any later one, so
+    that nothing is ever tried twice.
     """
     parts = [""]
     for part in re.findall(r"\\.|.", pattern, re.DOTALL):

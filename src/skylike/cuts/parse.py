@@ -102,7 +102,9 @@ def _parse_error(error: ParseError, source: Source) -> CutError:
         return source.error(f"a closing parenthesis is missing after {near}", position)
     if "Required keyword" in description:
         return source.error(f"something is missing after {near}", position)
-    return source.error(f"{near} is not expected here", position)
+    return source.error(
+        f"{near} is not expected here; is an AND or OR missing before it?", position
+    )
 
 
 def _check_nodes(tree: exp.Expr, source: Source) -> None:
@@ -112,9 +114,12 @@ def _check_nodes(tree: exp.Expr, source: Source) -> None:
         if depth > MAX_TREE_DEPTH:
             raise source.error("the cut is nested too deeply", source.position(node))
         if isinstance(node, exp.Alias):
-            position = source.position(node.args["alias"])
+            node = node.args["alias"]  # what follows a complete condition
+        if isinstance(node, exp.Identifier) and (not node.quoted or node.arg_key == "alias"):
+            # Names of columns and functions came in quoted; these are words out of place.
             raise source.error(
-                f"{node.alias} is not expected here; join conditions with AND or OR", position
+                f"{node.name} is not expected here; is an AND or OR missing before it?",
+                source.position(node),
             )
         if isinstance(node, exp.In) and not node.expressions:
             raise source.error(

@@ -1,8 +1,8 @@
 """The words of a cut, vetted before the parser sees them.
 
 sqlglot splits the text and later parses it. In between, every token is held against a list of what
-a cut may contain, names are looked up and rewritten as quoted identifiers: then none can be mistaken
-for a keyword (``dec`` is an SQL type; ``class`` and ``type`` are keywords somewhere).
+a cut may contain; names are looked up and rewritten as quoted identifiers, so that none can be
+mistaken for a keyword (``dec`` is an SQL type; ``class`` and ``type`` are keywords somewhere).
 """
 
 import difflib

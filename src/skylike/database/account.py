@@ -29,8 +29,8 @@ class Account:
 def server_account(data: Path) -> Account | None:
     """Return the user who must run the server of a data folder, or None for ourselves.
 
-    Only root runs a server as somebody else: as the owner of the data folder where there is one, else as
-    the system user ``skylike``, created when missing.
+    Only root runs a server as somebody else: as the owner of the data folder where there is one,
+    else as the system user ``skylike``, created when missing.
 
     Raises
     ------
@@ -41,7 +41,8 @@ def server_account(data: Path) -> Account | None:
     if os.geteuid() != 0:
         if owner is not None and owner != os.geteuid():
             raise SettingsError(
-                f"{data} belongs to another user (number {owner}); set SKYLIKE_HOME to a folder of your own"
+                f"{data} belongs to another user (number {owner}); "
+                "set SKYLIKE_HOME to a folder of your own"
             )
         return None
     if owner:
@@ -81,7 +82,7 @@ def _create_system_user() -> Account:
 
 
 def can_enter(account: Account, folder: Path) -> bool:
-    """Tell whether a user may pass through a folder and read it (asked of the system: ACLs count)."""
+    """Tell whether a user may enter and read a folder (asked of the system: ACLs count)."""
     return _test(account, "-x", folder) and _test(account, "-r", folder)
 
 
@@ -96,8 +97,9 @@ def check_reachable(account: Account, folder: Path) -> None:
     for part in [*reversed(folder.parents), folder]:
         if not _test(account, "-x", part):
             raise SettingsError(
-                f"the server's user {account.name} cannot enter {part}, so it cannot keep a database in "
-                f"{folder}; set SKYLIKE_HOME to a folder that others can enter, such as /var/lib/skylike"
+                f"the server's user {account.name} cannot enter {part}, so it cannot keep a "
+                f"database in {folder}; set SKYLIKE_HOME to a folder that others can enter, "
+                "such as /var/lib/skylike"
             )
 
 

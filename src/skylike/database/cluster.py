@@ -1,10 +1,11 @@
-"""One data folder of the embedded server: make it, start and stop its server, see whether one runs."""
+"""A data folder of the embedded server: make it, start and stop its server, see if one runs."""
 
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,12 +75,12 @@ def running_server(data: Path) -> RunningServer | None:
 
 
 def _serves(pid: int, data: Path) -> bool:
-    """Tell whether a process is a live PostgreSQL working in the folder, not merely a reused number."""
+    """Tell whether a process is a live PostgreSQL in the folder, not merely a reused number."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE or not process.name().startswith("postgres"):
             return False
-        return os.path.samefile(process.cwd(), data)
+        return Path(process.cwd()).samefile(data)
     except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError, OSError):
         return False
 
@@ -95,15 +96,17 @@ def _orphans(data: Path) -> list[psutil.Process]:
 def clear_leftovers(data: Path) -> None:
     """Remove what a killed server left in the way of the next; call only when none runs.
 
-    PostgreSQL itself sees through a stale postmaster.pid, except where its number now belongs to another
-    process of the same user, or to a zombie that nobody reaps (a container without an init). Taking the
-    file away takes the lock away too, so first every process of the dead server must be gone.
+    PostgreSQL itself sees through a stale postmaster.pid, except where its number now belongs to
+    another process of the same user, or to a zombie that nobody reaps (a container without an
+    init). Taking the file away takes the lock away too, so first every process of the dead server
+    must be gone.
     """
     deadline = time.monotonic() + _ORPHAN_SECONDS
     while (orphans := _orphans(data)) and time.monotonic() < deadline:
         time.sleep(0.1)
     for orphan in orphans:
-        orphan.kill()
+        with suppress(psutil.NoSuchProcess):
+            orphan.kill()
     psutil.wait_procs(orphans, timeout=_ORPHAN_SECONDS)
     (data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -160,9 +163,8 @@ def ensure_initialized(cluster: Cluster, *, password: str) -> bool:
             cwd=part,
         )
         with (part / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write(
-                f"\n# Written by `skylike db start` each time; what follows it wins.\ninclude '{_SETTINGS_FILE}'\n"
-            )
+            file.write("\n# Written by `skylike db start` each time; what follows it wins.\n")
+            file.write(f"include '{_SETTINGS_FILE}'\n")
         part.rename(data)
     except ProgramError as error:
         raise DatabaseUnavailableError(

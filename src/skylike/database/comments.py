@@ -1,7 +1,7 @@
 """What columns mean: description, unit and UCD, kept in the database's own comments.
 
-A column's comment reads ``Right ascension, ICRS [unit=deg; ucd=pos.eq.ra;meta.main]``. VOTable fields,
-TAP_SCHEMA, tooltips and ``docs/data-model.md`` are made from it.
+A column's comment reads ``Right ascension, ICRS [unit=deg; ucd=pos.eq.ra;meta.main]``. VOTable
+fields, TAP_SCHEMA, tooltips and ``docs/data-model.md`` are made from it.
 """
 
 import re
@@ -37,7 +37,7 @@ class ColumnMeaning:
 
 
 def parse_comment(text: str | None) -> ColumnMeaning:
-    """Split the comment of a column; without the bracket (a column of somebody else), all is description."""
+    """Split the comment of a column; without the bracket (a foreign column) all is description."""
     match = _COMMENT.fullmatch(text or "")
     if match is None:
         return ColumnMeaning((text or "").strip(), None, "")
@@ -67,7 +67,8 @@ def read_meanings(connection: Connection, table: str) -> dict[str, ColumnMeaning
             " FROM pg_catalog.pg_attribute AS a"
             " JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
             " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = :schema AND c.relname = :name AND a.attnum > 0 AND NOT a.attisdropped"
+            " WHERE n.nspname = :schema AND c.relname = :name"
+            " AND a.attnum > 0 AND NOT a.attisdropped"
             " ORDER BY a.attnum"
         ),
         {"schema": schema or SCHEMA, "name": name},

@@ -1,7 +1,8 @@
 """Column batches into tables by binary COPY, and out of queries into arrays.
 
-Arrow record batches carry the columns, because Arrow knows nulls and pgpq writes them as PostgreSQL's
-binary rows; what Arrow has no type for (halfvec, and arrays at full speed) is packed here.
+Arrow record batches carry the columns, because Arrow knows nulls and pgpq writes them as
+PostgreSQL's binary rows; what Arrow has no type for (halfvec, and arrays at full speed) is packed
+here.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ _CHUNK_ROWS = 65_536
 
 def driver_connection(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
     """Return psycopg's connection under SQLAlchemy's, in the same transaction."""
-    # SQLAlchemy's pool returns connections of any driver; ours is always psycopg's (engine.parse_url).
+    # SQLAlchemy's pool returns connections of any driver; ours is always psycopg's
+    # (engine.parse_url).
     return cast("psycopg.Connection[tuple[Any, ...]]", connection.connection.driver_connection)
 
 
@@ -84,7 +86,7 @@ def halfvec_column(vectors: npt.NDArray[np.float16]) -> pa.Array:
 
 
 def unpack_halfvec(raw: bytes) -> npt.NDArray[np.float16]:
-    """Turn the binary form of one halfvec, as COPY or a binary cursor gives it, into (d,) float16."""
+    """Turn the binary form of one halfvec, as a binary cursor gives it, into (d,) float16."""
     return np.frombuffer(raw, dtype=">f2", offset=4).astype(np.float16)
 
 
@@ -100,8 +102,9 @@ def array_column(
     lengths
         Elements of each list, (n,).
     """
-    # Every field of the wire format is four bytes wide, so one big-endian int32 buffer holds it all:
-    # dimensions, has-null, element type, length, lower bound, then (size, value) for each element.
+    # Every field of the wire format is four bytes wide, so one big-endian int32 buffer holds it
+    # all: dimensions, has-null, element type, length, lower bound, then (size, value) for each
+    # element.
     header = np.where(lengths > 0, 5, 3)  # (n,) an empty array has no length and no bound
     ends = np.cumsum(header + 2 * lengths)  # (n,)
     starts = ends - header - 2 * lengths  # (n,)

@@ -53,8 +53,8 @@ def read_credentials(home: Path) -> Credentials:
         raise SettingsError(f"{path}: the passwords are missing; {again}") from None
     except PermissionError:
         raise SettingsError(
-            f"{path}: only its owner may read the passwords; run skylike as that user, or set SKYLIKE_HOME"
-            " or SKYLIKE_DATABASE_URL to a database of your own"
+            f"{path}: only its owner may read the passwords; run skylike as that user, or set "
+            "SKYLIKE_HOME or SKYLIKE_DATABASE_URL to a database of your own"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path}: the file of the passwords is damaged; {again}") from error

@@ -1,4 +1,4 @@
-"""Connections: an SQLAlchemy engine that finds our schema, knows vectors and fails with a sentence."""
+"""Connections: an engine that finds our schema, knows vectors and fails with a sentence."""
 
 import re
 from typing import Any
@@ -73,7 +73,8 @@ def make_engine(url: str | URL, *, application: str = "skylike") -> Engine:
 
 
 def _register_types(connection: psycopg.Connection[Any], _record: object) -> None:
-    # Before `skylike db upgrade` the extension is not there yet; then nobody needs its types either.
+    # Before `skylike db upgrade` the extension is not there yet; then nobody needs its types
+    # either.
     if psycopg.types.TypeInfo.fetch(connection, "vector") is not None:
         register_vector(connection)
     connection.rollback()
@@ -117,7 +118,8 @@ def check_versions(connection: Connection) -> None:
     )
     if number // 10_000 < MINIMUM_POSTGRESQL:
         raise DatabaseVersionError(
-            f"the server is PostgreSQL {number // 10_000}; skylike needs {MINIMUM_POSTGRESQL} or newer"
+            f"the server is PostgreSQL {number // 10_000}; "
+            f"skylike needs {MINIMUM_POSTGRESQL} or newer"
         )
     version = connection.scalar(
         sa.text(

@@ -22,7 +22,7 @@ from skylike.paths import schema_root
 logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT: Final = "5s"
-"""A migration that must wait longer for a table gives up instead of blocking every reader behind it."""
+"""A migration that waits longer for a table gives up: it blocks every reader behind it."""
 
 STATEMENT_TIMEOUT: Final = "30min"
 """Longest single statement; a file that needs more raises it itself."""
@@ -111,7 +111,7 @@ def drop_tables(engine: Engine) -> None:
 
 @contextmanager
 def migrating(engine: Engine) -> Iterator[Connection]:
-    """Give a connection on which the schema may be changed, to one session of the database at a time.
+    """Give one session at a time a connection on which the schema may be changed.
 
     Others wait here, without limit, for the session before them; waiting for a table is limited.
 
@@ -136,8 +136,8 @@ def migrating(engine: Engine) -> Iterator[Connection]:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
             raise ConflictError(
-                "another session holds the tables; stop running skylike jobs and open transactions, "
-                "then run the same command again"
+                "another session holds the tables; stop running skylike jobs and open "
+                "transactions, then run the same command again"
             ) from error
 
 
@@ -169,8 +169,8 @@ def _check_known(connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
         raise SchemaOutOfDateError(
-            f"the tables are at revision {found}, which this program (revision {head_revision()}) does not "
-            "know; install a newer skylike"
+            f"the tables are at revision {found}, which this program (revision {head_revision()}) "
+            "does not know; install a newer skylike"
         )
 
 

@@ -12,7 +12,7 @@ HOST: Final = "127.0.0.1"
 """Where the embedded server listens: nobody outside this machine reaches it."""
 
 _RANGE: Final = range(15_432, 32_000)
-"""Above the well-known ports, below those that systems hand out to outgoing connections (from 32768)."""
+"""Above the well-known ports, below those of outgoing connections (on Linux from 32768)."""
 
 
 def is_free(port: int) -> bool:

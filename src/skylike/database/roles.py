@@ -21,8 +21,8 @@ READER: Final = "skylike_reader"
 SERVICE: Final = "skylike_service"
 """May read, and write what visitors leave (labels, jobs, uploads)."""
 
-# Advisory locks are per database, so two upgrades in two databases of a cluster may both find a role
-# missing; the slower one then meets the unique index of pg_authid.
+# Advisory locks are per database, so two upgrades in two databases of a cluster may both find a
+# role missing; the slower one then meets the unique index of pg_authid.
 _ENSURE_ROLES: Final = """
 DO $$
 BEGIN
@@ -65,8 +65,12 @@ BEGIN
         OR NOT has_database_privilege('skylike_reader', database.oid, 'CONNECT')
         OR NOT has_database_privilege('skylike_service', database.oid, 'TEMPORARY')
     ) THEN
-        EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC, skylike_reader', database.datname);
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO skylike_reader, skylike_service', database.datname);
+        EXECUTE format(
+            'REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC, skylike_reader', database.datname
+        );
+        EXECUTE format(
+            'GRANT CONNECT ON DATABASE %I TO skylike_reader, skylike_service', database.datname
+        );
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO skylike_service', database.datname);
     END IF;
     IF has_schema_privilege('skylike_reader', 'public', 'CREATE')
@@ -103,8 +107,8 @@ def ensure_owner(connection: Connection, name: str) -> None:
 def ensure_roles(connection: Connection) -> None:
     """Create the reader and service roles of the cluster where they are missing, without passwords.
 
-    A role without a password cannot log in where one is asked for. The embedded server sets generated
-    ones; on a given server its administrator does.
+    A role without a password cannot log in where one is asked for. The embedded server sets
+    generated ones; on a given server its administrator does.
 
     Raises
     ------
@@ -116,9 +120,9 @@ def ensure_roles(connection: Connection) -> None:
     except ProgrammingError as error:
         if isinstance(error.orig, InsufficientPrivilege):
             raise SettingsError(
-                f"the roles {READER} and {SERVICE} are missing and this user may not create them; as a "
-                f"superuser run CREATE ROLE {READER} LOGIN; CREATE ROLE {SERVICE} LOGIN; once, then "
-                "`skylike db upgrade` again"
+                f"the roles {READER} and {SERVICE} are missing and this user may not create them; "
+                f"as a superuser run CREATE ROLE {READER} LOGIN; CREATE ROLE {SERVICE} LOGIN; "
+                "once, then `skylike db upgrade` again"
             ) from error
         raise
 
@@ -144,7 +148,7 @@ def ensure_extension(connection: Connection) -> None:
 
 
 def restrict_public(connection: Connection) -> None:
-    """Take from everyone what the reader must not have: temporary tables, new objects, large objects.
+    """Take from everyone what the reader must not have: temporary tables, large objects.
 
     What this user may not revoke (on a given server: a database of somebody else, or large objects
     without being superuser) stays, and is logged with the statement for a superuser.
@@ -153,7 +157,8 @@ def restrict_public(connection: Connection) -> None:
     left = connection.execute(
         sa.text(
             "SELECT has_database_privilege(:reader, current_database(), 'TEMPORARY') AS temporary,"
-            " has_function_privilege(:reader, 'pg_catalog.lo_create(oid)', 'EXECUTE') AS large_objects"
+            " has_function_privilege(:reader, 'pg_catalog.lo_create(oid)', 'EXECUTE')"
+            " AS large_objects"
         ),
         {"reader": READER},
     ).one()

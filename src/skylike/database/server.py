@@ -1,7 +1,7 @@
 """The PostgreSQL server in use: an embedded one below the data folder, or a given one.
 
-The embedded server is a daemon: it outlives the command that starts it. It listens on 127.0.0.1 only and
-wants a password of everybody. Its data folder is ``<home>/postgres``, its passwords are in
+The embedded server is a daemon: it outlives the command that starts it. It listens on 127.0.0.1
+only and wants a password of everybody. Its data folder is ``<home>/postgres``, its passwords are in
 ``<home>/credentials.json``, and its port, chosen once, in ``<home>/port``.
 """
 
@@ -101,8 +101,8 @@ def running(home: Path) -> RunningServer | None:
         return running_server(data_folder(home))
     except PermissionError:
         raise SettingsError(
-            f"{data_folder(home)} belongs to another user; run skylike as that user (or as root, who "
-            "started it), or set SKYLIKE_HOME or SKYLIKE_DATABASE_URL to a database of your own"
+            f"{data_folder(home)} belongs to another user; run skylike as that user (or as root, "
+            "who started it), or set SKYLIKE_HOME or SKYLIKE_DATABASE_URL to a database of your own"
         ) from None
 
 
@@ -129,8 +129,8 @@ def owner_url(home: Path, *, given: str | None) -> str:
 def role_url(home: Path, role: str, *, given: str | None) -> URL:
     """Return the URL of one role, as :func:`owner_url` does for the owner.
 
-    On a given server the owner is the user in the URL, and other roles' passwords are not ours to know:
-    their URLs carry none.
+    On a given server the owner is the user in the URL, and other roles' passwords are not ours to
+    know: their URLs carry none.
     """
     if given is not None:
         url = parse_url(given)
@@ -180,7 +180,8 @@ def start(
     Raises
     ------
     SettingsError
-        The port is taken, the data folder cannot be used, or no user can be found to run the server.
+        The port is taken, the data folder cannot be used, or no user can be found to run the
+        server.
     DatabaseUnavailableError
         The server does not start.
     ConflictError
@@ -192,11 +193,13 @@ def start(
         if server is not None:
             if port not in {None, server.port}:
                 raise SettingsError(
-                    f"the server runs already, on port {server.port}; run `skylike db stop` before it can "
-                    f"move to port {port}"
+                    f"the server runs already, on port {server.port}; run `skylike db stop` "
+                    f"before it can move to port {port}"
                 )
             _ensure_database(home)
             return Started(server.port, was_running=True)
+        if port is not None and not ports.is_free(port):
+            raise _port_taken(port)
         cluster = _cluster(home)
         is_new = _prepare(home, cluster)
         kept = _kept_port(home)
@@ -228,7 +231,7 @@ def stop(home: Path) -> bool:
 
 
 def recreate_database(home: Path) -> None:
-    """Drop the database ``skylike`` of the embedded server, whoever is connected, and make it anew, empty."""
+    """Drop the embedded database ``skylike``, whoever is connected, and make it anew."""
     with _locked(home), _administer(superuser_url(home)) as connection:
         connection.execute(sa.text(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))
         _ensure_database(home)
@@ -267,7 +270,8 @@ def _locked(home: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise ConflictError(
-                        f"another `skylike db` command has held {path} for two minutes; wait or stop it"
+                        f"another `skylike db` command has held {path} for two minutes; "
+                        "wait or stop it"
                     ) from None
                 time.sleep(0.1)
         yield
@@ -300,19 +304,20 @@ def _start_on_some_port(
 ) -> RunningServer:
     for _ in range(_BIND_ATTEMPTS):
         port = wanted or (kept if kept is not None and ports.is_free(kept) else ports.free_port())
+        write_settings(cluster, {**_place_settings(port), **settings})
         try:
-            if not ports.is_free(port):
-                raise PortTakenError
-            write_settings(cluster, {**_place_settings(port), **settings})
             return start_server(cluster)
         except PortTakenError:
+            # Somebody was faster; a port that was asked for stays taken.
             if wanted is not None:
-                break
-    if wanted is None:
-        raise DatabaseUnavailableError("no port could be bound; name a free one with --port")
-    raise SettingsError(
-        f"port {wanted} is taken by {ports.holder(wanted)}; choose another with --port or SKYLIKE_PORT, "
-        "or give none and a free one is found"
+                raise _port_taken(wanted) from None
+    raise DatabaseUnavailableError("no port could be bound; name a free one with --port")
+
+
+def _port_taken(port: int) -> SettingsError:
+    return SettingsError(
+        f"port {port} is taken by {ports.holder(port)}; choose another with --port or "
+        "SKYLIKE_PORT, or give none and a free one is found"
     )
 
 
@@ -392,7 +397,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def remove_files(home: Path) -> list[Path]:
-    """Remove what the database's rows speak of: cutouts, encoders, job files. Return the folders removed."""
+    """Remove cutouts, encoders and job files; return the folders removed."""
     folders = [home / name for name in ("cutouts", "encoders", "jobs") if (home / name).is_dir()]
     for folder in folders:
         shutil.rmtree(folder)

@@ -13,7 +13,7 @@ from skylike.database.tables import encoder, neighbor_run
 _TABLES: Final = ("galaxy", "cutout", "embedding", "neighbor_list")
 
 _COUNTED_ROWS: Final = 1_000_000
-"""Larger tables are not counted but estimated by the planner's statistics: counting reads all of them."""
+"""Larger tables are estimated by the planner's statistics: counting reads all of them."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The tables as SQLAlchemy knows them, for statements composed in Python.
 
-The structure itself is in ``sql/migrations``; a test compares the two. Meaning, units and UCDs are in
-the database's comments (``docs/data-model.md``).
+The structure itself is in ``sql/migrations``; a test compares the two. Meaning, units and UCDs are
+in the database's comments (``docs/data-model.md``).
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""Server settings that fit the machine: its memory (or the container's), its cores, its shared memory."""
+"""Server settings that fit the machine: memory (the container's), cores, shared memory."""
 
 import os
 import shutil
@@ -76,9 +76,9 @@ def server_settings(machine: Machine) -> dict[str, str]:
     Notes
     -----
     A quarter of the memory for shared_buffers, three for effective_cache_size: PostgreSQL's
-    documentation (Resource Consumption); more than 8 GB helps little where the system caches as well.
-    random_page_cost 1.1: data lie on SSDs or in memory. jit off: a misestimated cone search loses up
-    to 400 ms to compilation (our measurement; the wheel has none, another server may).
+    documentation (Resource Consumption); more than 8 GB helps little where the system caches as
+    well. random_page_cost 1.1: data lie on SSDs or in memory. jit off: a misestimated cone search
+    loses up to 400 ms to compilation (our measurement; the wheel has none, another server may).
     """
     memory, cores = machine.memory, machine.cores
     settings = {
@@ -100,8 +100,8 @@ def server_settings(machine: Machine) -> dict[str, str]:
         "effective_io_concurrency": "64",
         "jit": "off",
     }
-    # Parallel index builds share maintenance_work_mem through /dev/shm; where that is small they die with
-    # "could not resize shared memory segment". Files below the data folder serve instead.
+    # Parallel index builds share maintenance_work_mem through /dev/shm; where that is small they
+    # die with "could not resize shared memory segment". Files below the data folder serve instead.
     if machine.shared_memory < min(memory // 16, 2 * _GB) + _GB // 4:
         settings["dynamic_shared_memory_type"] = "'mmap'"
     return settings

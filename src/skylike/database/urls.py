@@ -33,7 +33,8 @@ def write_url(url: "URL", *, format: UrlFormat) -> str:  # noqa: A002 - the opti
         return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     query = {name: value for name, value in url.query.items() if isinstance(value, str)}
     host = url.host or "localhost"
-    place = f"{f'[{host}]' if ':' in host else host}:{url.port or 5432}/{quote(url.database or '', safe='')}"
+    address = f"[{host}]" if ":" in host else host
+    place = f"{address}:{url.port or 5432}/{quote(url.database or '', safe='')}"
     if format is UrlFormat.JDBC:
         # The JDBC driver takes the user from the query, never from before the host.
         login = {"user": url.username, "password": url.password}

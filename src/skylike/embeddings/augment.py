@@ -267,14 +267,16 @@ def blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     sum to 1, so flux is conserved.
     """
     h = images.shape[-1]
-    index = torch.arange(h, device=images.device, dtype=images.dtype)
+    index = torch.arange(h, device=images.device)
+    distance = torch.arange(2 * h, device=images.device, dtype=images.dtype)
     # Below 0.05 pixels the nearest neighbor's weight, exp(-200), is 0 in float32.
-    inverse = -0.5 / sigma.clamp(min=0.05)[:, :, None, None] ** 2  # (n, c, 1, 1)
-    direct = (index[:, None] - index[None, :]) ** 2  # (h, h)
-    low = (index[:, None] + index[None, :] + 1.0) ** 2  # mirrored at the first pixel's edge
-    high = (2.0 * h - 1.0 - index[:, None] - index[None, :]) ** 2
-    weights = torch.exp(inverse * direct) + torch.exp(inverse * low) + torch.exp(inverse * high)
-    weights = weights / weights.sum(dim=3, keepdim=True)  # (n, c, h, h)
+    inverse = -0.5 / sigma.clamp(min=0.05)[:, :, None] ** 2  # (n, c, 1)
+    kernel = torch.exp(inverse * distance**2)  # (n, c, 2 * h) weight by distance
+    direct = (index[:, None] - index[None, :]).abs()  # (h, h)
+    low = index[:, None] + index[None, :] + 1  # by way of the mirror at the first pixel's edge
+    high = 2 * h - 1 - index[:, None] - index[None, :]
+    weights = kernel[:, :, direct] + kernel[:, :, low] + kernel[:, :, high]  # (n, c, h, h)
+    weights = weights / weights.sum(dim=3, keepdim=True)
     return weights @ images @ weights.transpose(2, 3)
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-_Buffer: TypeAlias = "queue.Queue[tuple[T] | BaseException | None]"
+_Buffer: TypeAlias = queue.Queue[tuple[T] | BaseException | None]
 
 _POLL_S = 0.2
 """How often a full buffer looks whether its reader has gone."""

@@ -11,10 +11,10 @@ from skylike.bands import PIXEL_SCALE_ARCSEC
 from skylike.errors import ImageFileError
 from skylike.images.cubes import read_cube
 from skylike.images.folders import Entry, Listing, iter_pictures, read_listing
-from skylike.images.hdf5 import CutoutWriter
 from skylike.images.inputs import ImageInput
 from skylike.images.pictures import MAX_PICTURE_BYTES, decode_picture
 from skylike.images.rows import CutoutRows
+from skylike.images.writer import CutoutWriter
 from skylike.progress import SILENT, Progress
 
 _PICTURES_AT_ONCE = 256

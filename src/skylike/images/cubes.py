@@ -1,24 +1,18 @@
 """FITS cutout cubes, as the cutout service of the Legacy Surveys sends them."""
 
 import re
-import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS, FITSFixedWarning, WcsError
 
 from skylike.bands import BANDS
 from skylike.errors import ImageFileError
+from skylike.images.fits_images import open_fits_image, read_wcs
 from skylike.images.read import FLUX_BANDS
 from skylike.images.resample import image_center, pixel_scale, sample_at_sky
-
-FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fits.fz")
-"""Endings of FITS files, in lower case."""
 
 COARSEST_ARCSEC = 0.524
 """Twice the native pixel: a coarser image shows no galaxy as a cutout of 0.262 arcsec/pix does."""
@@ -61,7 +55,7 @@ def read_cube(path: Path) -> Cube:
     chosen = [bands.index(band) for band in FLUX_BANDS if band in bands]
     if not chosen:
         raise ImageFileError(f"{path}: has bands {', '.join(bands)}; cutouts need some of g, r, z")
-    wcs = _wcs_of(path, header)
+    wcs = read_wcs(path, header)
     scale = pixel_scale(wcs)
     if scale > COARSEST_ARCSEC:
         raise ImageFileError(
@@ -80,44 +74,11 @@ def read_cube(path: Path) -> Cube:
 
 
 def _read_planes(path: Path) -> tuple[npt.NDArray[np.float32], fits.Header]:
-    try:
-        with warnings.catch_warnings():
-            # "File may have been truncated" is all that astropy says of half a file.
-            warnings.simplefilter("error", AstropyWarning)
-            with fits.open(path, memmap=False) as hdus:
-                hdu = next((hdu for hdu in hdus if _is_image(hdu)), None)
-                if hdu is None:
-                    raise ImageFileError(
-                        f"{path}: holds no image of two or three dimensions; give FITS cutouts"
-                    )
-                data = np.asarray(hdu.data, dtype=np.float32)
-                header = hdu.header.copy()
-    except FileNotFoundError as error:
-        raise ImageFileError(f"{path}: there is no such file") from error
-    except AstropyWarning as error:
-        raise ImageFileError(
-            f"{path}: {_one_line(error)}; refused whole: fetch it again"
-        ) from error
-    except (OSError, EOFError, TypeError, ValueError, zlib.error) as error:
-        raise ImageFileError(
-            f"{path}: not a readable FITS file ({_one_line(error)}); refused whole: fetch it again"
-        ) from error
+    with open_fits_image(path) as hdu:
+        data = np.asarray(hdu.data, dtype=np.float32)
+        header = hdu.header.copy()
     planes = data if data.ndim == 3 else data[None]
     return planes, header
-
-
-def _truncation(error: AstropyWarning) -> str | None:
-    found = re.search(r"actual file length \((\d+)\).*expected size \((\d+)\)", str(error))
-    return f"is truncated, {found[1]} of {found[2]} bytes" if found else None
-
-
-def _is_image(hdu: fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU) -> bool:
-    return hdu.is_image and hdu.header.get("NAXIS", 0) in {2, 3}
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[0].lower() + text[1:]
 
 
 def _bands_of(path: Path, header: fits.Header, planes: int) -> tuple[str, ...]:
@@ -132,17 +93,3 @@ def _bands_of(path: Path, header: fits.Header, planes: int) -> tuple[str, ...]:
             "a card such as BANDS = 'grz' is needed"
         )
     return bands
-
-
-def _wcs_of(path: Path, header: fits.Header) -> WCS:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            wcs = WCS(header).celestial
-    except (WcsError, ValueError) as error:
-        raise ImageFileError(f"{path}: its WCS is not understood ({_one_line(error)})") from error
-    if not wcs.has_celestial:
-        raise ImageFileError(
-            f"{path}: has no celestial WCS (CTYPE, CRVAL, CRPIX, CD); one is needed"
-        )
-    return wcs

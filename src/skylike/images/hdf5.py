@@ -1,19 +1,17 @@
-"""HDF5 files of cutouts: our own are written here, and those of others are described in place."""
+"""HDF5 files of cutouts, our own and those of others: described, and their columns read."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from skylike.bands import BANDS, CUTOUT_SIZE_PIX, PIXEL_SCALE_ARCSEC
+from skylike.bands import BANDS, PIXEL_SCALE_ARCSEC
 from skylike.catalog.object_ids import legacy_object_ids
 from skylike.errors import ImageFileError
-from skylike.images.read import BLOCK_ROWS, FLUX_BANDS, Pixels, open_images, standardize
+from skylike.images.read import BLOCK_ROWS, FLUX_BANDS, open_images, standardize
 from skylike.images.resample import coverage_of
 from skylike.images.rows import UNKNOWN_ID, CutoutRows
 from skylike.progress import SILENT, Progress
@@ -21,157 +19,7 @@ from skylike.progress import SILENT, Progress
 RGB_CHANNELS = ("R", "G", "B")
 """What the planes of color cutouts are called."""
 
-PART_SUFFIX = ".part"
-"""Ending of a file that is being written; a reader never opens one."""
-
-_LAYOUT_VERSION = 1
 _MIN_SIZE_PIX = 32
-_TEXT = h5py.string_dtype()
-
-
-class CutoutWriter:
-    """Writes one HDF5 file of cutouts; it appears under its name when the ``with`` block ends well.
-
-    The layout is that of ssl-legacysurvey (``images``, ``ra``, ``dec``) with ``name``,
-    ``object_id``, ``coverage``, ``label`` and a ``digest`` of the pixels beside, NaN for what was not observed, and attributes
-    for kind, bands, pixel scale and origin.
-
-    Parameters
-    ----------
-    path
-        Final path; until then the file ends in :data:`PART_SUFFIX`.
-    kind
-        ``"flux"`` or ``"rgb"``.
-    pixel_scale
-        Arcsec per pixel, None where unknown or varying.
-    """
-
-    def __init__(self, path: Path, *, kind: str, origin: str, pixel_scale: float | None) -> None:
-        self._path = path
-        self._part = path.with_name(path.name + PART_SUFFIX)
-        self._kind, self._origin, self._pixel_scale = kind, origin, pixel_scale
-        self._names: list[str] = []
-        self._labels: list[str] = []
-        self._ra: list[float] = []
-        self._dec: list[float] = []
-        self._object_id: list[int] = []
-        self._coverage: list[npt.NDArray[np.float32]] = []
-        self._digests: list[str] = []
-        self._refused: list[str] = []
-
-    def __enter__(self) -> Self:
-        self._file = h5py.File(self._part, "w")
-        self._images = self._file.create_dataset(
-            "images",
-            shape=(0, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
-            maxshape=(None, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
-            # One image is one chunk: no read, of one or of a block, touches more than it needs.
-            chunks=(1, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
-            dtype=np.float32 if self._kind == "flux" else np.uint8,
-        )
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None and self._names:
-            self._write_columns()
-            self._file.close()
-            self._part.replace(self._path)
-        else:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
-
-    def append(
-        self,
-        pixels: Pixels,
-        *,
-        names: Sequence[str],
-        positions: Sequence[tuple[float, float]],
-        object_ids: Sequence[int] | None = None,
-        labels: Sequence[str] | None = None,
-        coverage: npt.NDArray[np.float32] | None = None,
-    ) -> None:
-        """Append cutouts.
-
-        Parameters
-        ----------
-        pixels
-            (b, 3, 152, 152), as :class:`~skylike.images.read.PixelBatch` holds them.
-        positions
-            Right ascension and declination of each in degrees, NaN where unknown.
-        coverage
-            (b, 3); None counts the pixels that are not NaN.
-        """
-        first, n = len(self._names), len(pixels)
-        self._images.resize(first + n, axis=0)
-        self._images[first:] = pixels
-        self._names += names
-        self._labels += labels if labels is not None else [""] * n
-        self._ra += [ra for ra, _ in positions]
-        self._dec += [dec for _, dec in positions]
-        self._object_id += object_ids if object_ids is not None else [UNKNOWN_ID] * n
-        self._coverage.append(coverage_of(pixels) if coverage is None else coverage)
-        self._digests += [_digest(image) for image in pixels]
-
-    def refuse(self, sentence: str) -> None:
-        """Remember a file that cannot go in; the same input added again is told so again."""
-        self._refused.append(sentence)
-
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """The sentences of :meth:`refuse`."""
-        return tuple(self._refused)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def rows(self) -> CutoutRows:
-        """Return what was written."""
-        coverage = self._coverage or [np.empty((0, 3), np.float32)]
-        return CutoutRows(
-            file_row=np.arange(len(self._names), dtype=np.int32),
-            name=np.array(self._names, dtype=np.str_),
-            ra=np.array(self._ra, dtype=np.float64),
-            dec=np.array(self._dec, dtype=np.float64),
-            object_id=np.array(self._object_id, dtype=np.int64),
-            coverage=np.concatenate(coverage),
-        )
-
-    def _write_columns(self) -> None:
-        rows = self.rows()
-        self._file["ra"], self._file["dec"] = rows.ra, rows.dec
-        self._file["object_id"] = rows.object_id
-        self._file["coverage"] = rows.coverage
-        self._file.create_dataset("name", data=self._names, dtype=_TEXT)
-        self._file.create_dataset("label", data=self._labels, dtype=_TEXT)
-        self._file.create_dataset("digest", data=self._digests, dtype=_TEXT)
-        self._file.create_dataset("refused", data=self._refused, dtype=_TEXT)
-        self._file.attrs["skylike_layout"] = _LAYOUT_VERSION
-        self._file.attrs["kind"] = self._kind
-        self._file.attrs["origin"] = self._origin
-        self._file.attrs["bands"] = list(FLUX_BANDS if self._kind == "flux" else RGB_CHANNELS)
-        if self._pixel_scale is not None:
-            self._file.attrs["pixel_scale"] = self._pixel_scale
-
-
-def _digest(image: Pixels) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=8).hexdigest()
-
-
-def read_digests(path: Path) -> dict[str, str]:
-    """Return the digest of each cutout's pixels by its name, for a file that was written here."""
-    with open_images(path) as file:
-        names = read_texts(file, "name")
-        return dict(zip(names, read_texts(file, "digest"), strict=True))
-
-
-def read_texts(file: h5py.File, name: str) -> list[str]:
-    """Return a dataset of texts; empty where the file has none of that name."""
-    return [_text(value) for value in file[name][:]] if name in file else []
 
 
 def describe_images(file: h5py.File) -> tuple[str, tuple[str, ...], int, float | None]:
@@ -223,6 +71,11 @@ def _bands_of(file: h5py.File, planes: int) -> tuple[str, ...]:
             "cutouts need some of g, r, z"
         )
     return bands
+
+
+def read_texts(file: h5py.File, name: str) -> list[str]:
+    """Return a dataset of texts; empty where the file has none of that name."""
+    return [_text(value) for value in file[name][:]] if name in file else []
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from skylike.errors import ImageFileError
-from skylike.images.cubes import FITS_SUFFIXES
+from skylike.images.fits_images import FITS_SUFFIXES
 from skylike.images.pictures import HDF5_SUFFIXES, PICTURE_SUFFIXES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from skylike.bands import CUTOUT_SIZE_PIX, PIXEL_SCALE_ARCSEC
 from skylike.errors import ImageFileError
-from skylike.images.cubes import FITS_SUFFIXES, read_cube
+from skylike.images.cubes import read_cube
+from skylike.images.fits_images import FITS_SUFFIXES
 from skylike.images.hdf5 import RGB_CHANNELS, describe_images, read_columns
 from skylike.images.read import Pixels, fit_to_cutout, open_images, standardize
 

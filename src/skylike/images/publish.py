@@ -14,13 +14,14 @@ from sqlalchemy import Engine
 from skylike.database.engine import connect
 from skylike.errors import ConflictError
 from skylike.images.convert import Converted
-from skylike.images.hdf5 import PART_SUFFIX, describe_images, read_digests
+from skylike.images.hdf5 import describe_images
 from skylike.images.index import NO_GALAXY
 from skylike.images.link import Links, link_galaxies
 from skylike.images.read import open_images
 from skylike.images.report import InputReport
 from skylike.images.rows import CutoutRows, FileDescription
 from skylike.images.store import StoredFile, write_cutouts
+from skylike.images.writer import PART_SUFFIX, read_digests
 
 
 @contextmanager
@@ -109,7 +110,8 @@ def add_rows(
         )
     return replace(
         report,
-        added=len(kept),
+        added=int((~same[kept]).sum()),
+        unchanged=int(same[kept].sum()),
         linked_by_id=links.by_id,
         linked_by_position=links.by_position,
         new_galaxies=links.new,
@@ -159,8 +161,9 @@ def same_pixels(stored: StoredFile | None, path: Path) -> npt.NDArray[np.bool_] 
     Returns
     -------
     ndarray or None
-        (n,) for the cutouts of ``path``: has the older version one of the same name and pixels? Such a
-        cutout keeps its time, so that its embedding is not made again. None without an older version.
+        (n,) for the cutouts of ``path``: has the older version one of the same name and pixels?
+        Such a cutout keeps its time, so that its embedding is not made again. None without an older
+        version.
     """
     if stored is None or not stored.path.exists():
         return None

@@ -15,9 +15,9 @@ class InputReport:
     kind
         How it was read.
     added
-        Cutouts stored.
+        Cutouts stored that are new or have new pixels.
     unchanged
-        Cutouts of an input that was added before and has not changed; not read again.
+        Cutouts that were added before and have not changed.
     linked_by_id, linked_by_position, new_galaxies, without_position
         Where the galaxies came from: found by identifier, within 1 arcsec, or made; without a
         position a cutout serves training and evaluation only.

@@ -75,3 +75,13 @@ class FileDescription:
     n_cutouts: int
     size_pix: int
     pixel_scale: float | None
+
+
+@dataclass(frozen=True)
+class GalaxyPositions:
+    """Galaxies to cut out: equal-length arrays, ascending by ``galaxy_id``."""
+
+    galaxy_id: npt.NDArray[np.int32]
+    object_id: npt.NDArray[np.int64]
+    ra: npt.NDArray[np.float64]
+    dec: npt.NDArray[np.float64]

@@ -10,11 +10,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from skylike.cuts import Cut, to_expression
 from skylike.database.copy import array_column, copy_into, driver_connection
 from skylike.database.sql_files import statement
-from skylike.database.tables import cutout, image_file
+from skylike.database.tables import cutout, galaxy, image_file
+from skylike.database.tables import survey as survey_table
 from skylike.images.index import NO_GALAXY, CutoutFile, CutoutIndex
-from skylike.images.rows import CutoutRows, FileDescription
+from skylike.images.rows import CutoutRows, FileDescription, GalaxyPositions
 
 _COPY_HEADER_BYTES = 19
 _COPY_TRAILER_BYTES = 2
@@ -241,7 +243,8 @@ def _stage(
     connection.execute(
         sa.text(
             "CREATE TEMPORARY TABLE staged_cutout (file_row integer, galaxy_id integer, name text,"
-            " coverage real[], missing_bands text[], is_complete boolean, is_same boolean) ON COMMIT DROP"
+            " coverage real[], missing_bands text[], is_complete boolean, is_same boolean)"
+            " ON COMMIT DROP"
         )
     )
     bands = np.array(["g", "r", "z"] if kind == "flux" else ["R", "G", "B"])
@@ -263,3 +266,46 @@ def _stage(
         }
     )
     copy_into(connection, "pg_temp.staged_cutout", batch)
+
+
+def fetch_galaxies_within(
+    connection: Connection,
+    circle: tuple[float, float, float],
+    *,
+    survey: str | None,
+    cut: Cut | None,
+    origin: str,
+) -> GalaxyPositions:
+    """Fetch the galaxies within a circle that a cut takes, or that have a cutout of an origin.
+
+    Parameters
+    ----------
+    circle
+        ra, dec, radius in degrees.
+    survey
+        Name of their survey; None for any.
+    origin
+        Galaxies cut out of it before are taken too: a second cut adds to the first.
+    """
+    columns = {column.name: column for column in galaxy.c} | {"survey": survey_table.c.name}
+    wanted = sa.true() if cut is None else to_expression(cut, columns)
+    if survey is not None:
+        wanted = sa.and_(wanted, survey_table.c.name == survey)
+    had = (
+        sa.select(cutout.c.galaxy_id)
+        .join(image_file, image_file.c.file_id == cutout.c.file_id)
+        .where(image_file.c.origin == origin, cutout.c.galaxy_id.is_not(None))
+    )
+    rows = connection.execute(
+        sa.select(galaxy.c.galaxy_id, galaxy.c.object_id, galaxy.c.ra, galaxy.c.dec)
+        .join(survey_table, survey_table.c.survey_id == galaxy.c.survey_id)
+        .where(sa.func.skylike.in_cone(galaxy.c.ra, galaxy.c.dec, *circle))
+        .where(wanted | galaxy.c.galaxy_id.in_(had))
+        .order_by(galaxy.c.galaxy_id)
+    ).all()
+    return GalaxyPositions(
+        np.array([row.galaxy_id for row in rows], dtype=np.int32),
+        np.array([row.object_id for row in rows], dtype=np.int64),
+        np.array([row.ra for row in rows], dtype=np.float64),
+        np.array([row.dec for row in rows], dtype=np.float64),
+    )

@@ -1,8 +1,9 @@
-"""Single-precision candidates of a tile: every galaxy that could be among the k nearest, and a few more.
+"""Single-precision candidates: all galaxies that could be among the k nearest, and a few more.
 
-A score is z_i . z_j - |z_j|^2 / 2 (see :class:`~skylike.neighbors.vectors.Block`): for one row it orders
-like the cosine. Two engines fill the same structure: a matrix product with a partition (processors)
-and Faiss (GPUs; processors too, where it is slower, see docs/decisions/0002-neighbor-tiles.md).
+A score is z_i . z_j - |z_j|^2 / 2 (see :class:`~skylike.neighbors.vectors.Block`): for one row it
+orders like the cosine. Two engines fill the same structure: a matrix product with a partition
+(processors) and Faiss (GPUs; processors too, where it is slower, see
+docs/decisions/0002-neighbor-tiles.md).
 """
 
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ UNIT_ROUNDOFF: Final = 2.0**-24
 """Of single precision."""
 
 FLOAT64_FLOOR: Final = 2.0**-48
-"""Scores closer than this are compared in float64 whatever the vectors' lengths: there the truth itself
-is rounded (2^-53, twice, times a cosine of at most 1), and what it calls a tie must stay one."""
+"""Scores closer than this are compared in float64 whatever the vectors' lengths: there the truth
+itself is rounded (2^-53, twice, times a cosine of at most 1), and what it calls a tie must stay
+one."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Candidates:
     scores
         (q, m) falling; -inf where there is none.
     missed
-        (q,) highest score of a candidate that may be missing here; -inf where none is missing that could
-        matter.
+        (q,) highest score of a candidate that may be missing here; -inf where none is missing that
+        could matter.
     """
 
     rows: npt.NDArray[np.int64]
@@ -76,13 +78,18 @@ def product_error(
 ) -> npt.NDArray[np.float64]:
     """Bound the error of the scores of vectors ``length`` and at most ``longest`` long.
 
-    The dot product errs by ``roundoffs``, squared lengths by a few units (4: subtraction, two norms).
+    The dot product errs by ``roundoffs``, squared lengths by a few units (4: subtraction, two
+    norms).
     """
     return UNIT_ROUNDOFF * longest * (roundoffs * length + 4.0 * longest) + FLOAT64_FLOOR
 
 
 def mask_outside(
-    scores: npt.NDArray[np.float32], columns: tuple[int, int], *, rows: npt.NDArray[np.int64], windows: Windows
+    scores: npt.NDArray[np.float32],
+    columns: tuple[int, int],
+    *,
+    rows: npt.NDArray[np.int64],
+    windows: Windows,
 ) -> None:
     """Set scores of galaxies outside each row's window, and of the row itself, to -inf.
 
@@ -91,8 +98,8 @@ def mask_outside(
     scores
         (q, w) of the galaxies ``columns[0] .. columns[1]`` in magnitude order.
     rows
-        (q,) rising. Columns between the last row's window start and the first row's window stop lie in
-        every window (the core), so that only the two edges are looked at.
+        (q,) rising. Columns between the last row's window start and the first row's window stop lie
+        in every window (the core), so that only the two edges are looked at.
     """
     first, last = columns
     place = np.arange(first, last)
@@ -117,7 +124,7 @@ def select(
     k: int,
     roundoffs: float,
 ) -> Candidates:
-    """Keep what may be among the k best of each row: the k best scores and all within twice the error.
+    """Keep the k best scores of each row and all within twice the error of the k-th.
 
     Parameters
     ----------
@@ -153,7 +160,9 @@ def select(
     )
 
 
-def join(first: Candidates, second: Candidates) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+def join(
+    first: Candidates, second: Candidates
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Put the candidates of the same rows from two blocks side by side: scores and positions."""
     return (
         np.concatenate([first.scores, second.scores], axis=1),
@@ -164,6 +173,6 @@ def join(first: Candidates, second: Candidates) -> tuple[npt.NDArray[np.float32]
 def product_scores(
     queries: Block, block: Block, out: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Multiply: (q, w) dot products in ``out``'s memory; half the columns' squares are still to be subtracted."""
+    """Multiply into the memory of ``out``: (q, w) products, nothing subtracted yet."""
     scores = out[: len(queries) * len(block)].reshape(len(queries), len(block))
     return np.matmul(queries.rows, block.rows.T, out=scores)

@@ -1,4 +1,4 @@
-"""Faiss, imported with a sentence where it is missing, doubled or cannot use the device asked for."""
+"""Faiss, imported with a sentence where it is missing, installed twice or lacks the device."""
 
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -39,8 +39,8 @@ def load_faiss() -> ModuleType:
     Raises
     ------
     SettingsError
-        It is not installed, or two distributions share one folder: the later one overwrites files of
-        the earlier, and what is left may crash or search wrongly.
+        It is not installed, or two distributions share one folder: the later one overwrites files
+        of the earlier, and what is left may crash or search wrongly.
     """
     found = installed_faiss()
     if len(found) > 1:
@@ -53,7 +53,8 @@ def load_faiss() -> ModuleType:
         import faiss  # noqa: PLC0415 - half a second that only this stage pays
     except ImportError as error:
         raise SettingsError(f"Faiss cannot be imported ({error}); {INSTALL}") from error
-    return faiss  # type: ignore[no-any-return] # faiss has no annotations
+    module: ModuleType = faiss
+    return module
 
 
 def choose_search_device(name: str = "auto") -> str:
@@ -71,7 +72,9 @@ def choose_search_device(name: str = "auto") -> str:
         The name is unknown, or names a GPU that Faiss does not see.
     """
     kind, _, number = name.partition(":")
-    if kind not in {"auto", "cpu", "cuda"} or (":" in name and not (kind == "cuda" and number.isdecimal())):
+    if kind not in {"auto", "cpu", "cuda"} or (
+        ":" in name and not (kind == "cuda" and number.isdecimal())
+    ):
         raise SettingsError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:N")
     if kind == "cpu":
         return "cpu"

@@ -1,4 +1,4 @@
-"""Candidates of a tile by Faiss: more than k of the union of its windows, cut to each row's own window."""
+"""Candidates by Faiss: more than k of a tile's union of windows, cut to each row's own window."""
 
 from functools import cache
 from typing import Any, Final
@@ -19,7 +19,7 @@ _TEMPORARY_BYTES = 4 << 30
 
 
 @cache
-def _gpu_resources(device: str) -> Any:  # noqa: ANN401 - a Faiss object; Faiss has no annotations
+def _gpu_resources() -> Any:  # noqa: ANN401 - a Faiss object; Faiss has no annotations
     resources = load_faiss().StandardGpuResources()
     resources.setTempMemory(_TEMPORARY_BYTES)
     return resources
@@ -33,8 +33,9 @@ def nearest(
     Parameters
     ----------
     device
-        ``cpu``, ``cuda`` or ``cuda:N``, as :func:`~skylike.neighbors.faiss_library.choose_search_device`
-        found it: on a GPU that is not there Faiss ends the process.
+        ``cpu``, ``cuda`` or ``cuda:N``, as
+        :func:`~skylike.neighbors.faiss_library.choose_search_device` found it: on a GPU that is not
+        there Faiss ends the process.
     """
     faiss = load_faiss()
     k = int(k)  # Faiss refuses numpy's integers
@@ -43,7 +44,7 @@ def nearest(
     else:
         number = int(device.partition(":")[2] or 0)
         distances, columns = faiss.knn_gpu(
-            _gpu_resources(device), queries, block, k, metric=faiss.METRIC_L2, device=number
+            _gpu_resources(), queries, block, k, metric=faiss.METRIC_L2, device=number
         )
     return distances, columns
 
@@ -51,7 +52,7 @@ def nearest(
 def faiss_candidates(
     rows: npt.NDArray[np.int64], reader: BlockReader, windows: Windows, *, k: int, device: str
 ) -> Candidates:
-    """Find candidates of consecutive rows; ``missed`` says how high a score may be that Faiss did not return."""
+    """Find candidates of consecutive rows; ``missed`` is the worst score that Faiss returned."""
     left, right = int(windows.start[rows[0]]), int(windows.stop[rows[-1]])
     fetch = _fetched(rows, windows, k=k, device=device)
     queries: Block | None = None
@@ -66,7 +67,7 @@ def faiss_candidates(
             queries.rows, block.rows, k=min(fetch, len(block)), device=device
         )
         # |z_i - z_j|^2 = |z_i|^2 - 2 score
-        score = reader.half_squares[rows][:, None] - distances / 2
+        score = reader.half_squares[rows][:, None] - distances / np.float32(2)
         if fetch < len(block):
             missed = np.maximum(missed, score[:, -1])
         scores.append(score)
@@ -77,10 +78,9 @@ def faiss_candidates(
     return Candidates(rows, *candidates, missed)
 
 
-def _fetched(
-    rows: npt.NDArray[np.int64], windows: Windows, *, k: int, device: str
-) -> int:
-    # k, the row itself, those that the union holds beyond the mean window, and a margin against chance.
+def _fetched(rows: npt.NDArray[np.int64], windows: Windows, *, k: int, device: str) -> int:
+    # k, the row itself, those that the union holds beyond the mean window, and a margin against
+    # chance.
     sizes = windows.stop[rows] - windows.start[rows]
     union = windows.stop[rows[-1]] - windows.start[rows[0]]
     expected = k * min(float(union / max(sizes.mean(), 1.0)), 2.0)
@@ -94,7 +94,9 @@ def _inside_windows(
     positions: npt.NDArray[np.int64],
     windows: Windows,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    outside = (positions < windows.start[rows][:, None]) | (positions >= windows.stop[rows][:, None])
+    outside = (positions < windows.start[rows][:, None]) | (
+        positions >= windows.stop[rows][:, None]
+    )
     outside |= positions == rows[:, None]
     scores = np.where(outside, np.float32(-np.inf), scores)
     order = np.argsort(-scores, axis=1, kind="stable")

@@ -1,9 +1,9 @@
 """Candidates in, exact lists out: what single precision cannot decide is computed in float64.
 
-The truth is x . y / (|x| |y|) in float64 of the stored float16 vectors. Products of two float16 numbers are
-multiples of 2^-48; as long as |x| |y| is below 32 every partial sum fits into the 53 bits of a float64,
-so the dot product is *exact* and does not depend on the order of summation: equal images have
-equal similarities, and ties can be broken by identifier.
+The truth is x . y / (|x| |y|) in float64 of the stored float16 vectors. Products of two float16
+numbers are multiples of 2^-48; as long as |x| |y| is below 32 every partial sum fits into the 53
+bits of a float64, so the dot product is *exact* and does not depend on the order of summation:
+equal images have equal similarities, and ties can be broken by identifier.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from skylike.neighbors.candidates import Candidates, product_error, score_error
 from skylike.neighbors.vectors import StagedVectors, Widener
 
 TRUSTED_FRACTION = 0.75
-"""An error above this fraction of the assumed bound, in any re-scored candidate, refutes the bound."""
+"""An error of a re-scored candidate above this fraction of the assumed bound refutes the bound."""
 
 _PAIR_CHUNK = 64
 """Pairs of one row computed at a time: 1 MB in float64 at d = 2048, which stays in the cache."""
@@ -60,8 +60,9 @@ def settle(
 ) -> Settled:
     """Bring candidates into their true order and cut them to k.
 
-    Neighbors in score order that differ by more than twice the error are in true order already. Runs
-    of closer ones, those around rank k included, are re-scored in float64 and sorted within the run.
+    Neighbors in score order that differ by more than twice the error are in true order already.
+    Runs of closer ones, those around rank k included, are re-scored in float64 and sorted within
+    the run.
 
     Parameters
     ----------
@@ -98,7 +99,9 @@ def settle(
             positions=positions[kept],
             similarities=np.clip(cosines[kept], -1.0, 1.0).astype(np.float32),
         ),
-        incomplete=_incomplete(candidates, half_squares[candidates.rows], counts, k=k, roundoffs=roundoffs),
+        incomplete=_incomplete(
+            candidates, half_squares[candidates.rows], counts, k=k, roundoffs=roundoffs
+        ),
         bound_holds=bound_holds,
     )
 
@@ -106,7 +109,7 @@ def settle(
 def _doubtful(
     candidates: Candidates, gap: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Number the runs of close scores in each row, and mark the candidates to re-score."""
+    """Return each candidate's run of close scores, and which ones to re-score."""
     filled = candidates.positions >= 0
     q, m = filled.shape
     close = np.zeros((q, m + 1), np.bool_)  # close[:, j]: candidate j and the one before it

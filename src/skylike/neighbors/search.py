@@ -1,11 +1,11 @@
-"""Exact nearest neighbors of consecutive rows in magnitude order: tiles, candidates, float64 where needed."""
+"""Exact nearest neighbors of rows in magnitude order: tiles, candidates, float64 where needed."""
 
 import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,8 @@ MAXIMUM_K = 2000
 START_ROUNDOFFS = 16.0
 """Assumed error of a single-precision dot product in units of 2^-24 |x| |y|.
 
-Measured with OpenBLAS and with Faiss, d from 16 to 4,096: 1 to 2 rms, 12 at most among 250,000 candidates.
-Every search checks it against what it re-scores and doubles it where it is refuted.
+Measured with OpenBLAS and with Faiss, d from 16 to 4,096: 1 to 2 rms, 12 at most among 250,000
+candidates. Every search checks it against what it re-scores and doubles it where it is refuted.
 """
 
 
@@ -49,8 +49,8 @@ class SearchPlan:
     device
         ``cpu``, ``cuda`` or ``cuda:N``.
     engine
-        ``product``: matrix product and partition, on the processor; ``faiss``; ``auto`` takes Faiss on a
-        GPU and the product otherwise, which is what measures faster.
+        ``product``: matrix product and partition, on the processor; ``faiss``; ``auto`` takes Faiss
+        on a GPU and the product otherwise, which is what measures faster.
     tile_rows
         Rows searched together; None chooses by the device and the width of the windows.
     memory_bytes
@@ -77,12 +77,12 @@ class SearchPlan:
 
     @property
     def uses_faiss(self) -> bool:
-        """Does Faiss find the candidates?"""
+        """Whether Faiss finds the candidates."""
         return self.engine == "faiss" or (self.engine == "auto" and self.device != "cpu")
 
 
 class NeighborSearch:
-    """Searches tiles of one set of staged vectors; holds the buffers and threads that tiles share."""
+    """Searches tiles of one set of vectors; holds the buffers and threads that they share."""
 
     def __init__(self, staged: StagedVectors, windows: Windows, plan: SearchPlan) -> None:
         self._staged, self._windows, self._plan = staged, windows, plan
@@ -96,7 +96,7 @@ class NeighborSearch:
         """Stop the threads."""
         self._pool.shutdown()
 
-    def __enter__(self) -> "NeighborSearch":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,8 +112,8 @@ class NeighborSearch:
             return self._plan.tile_rows
         if self._plan.device != "cpu":
             return 16_384
-        # Converting a block costs as much as multiplying it with 100 rows: where windows do not fit into
-        # the buffer, and each tile converts its own again, tiles are larger.
+        # Converting a block costs as much as multiplying it with 100 rows: where windows do not fit
+        # into the buffer, and each tile converts its own again, tiles are larger.
         widest = int((self._windows.stop[start:stop] - self._windows.start[start:stop]).max())
         return 512 if widest < self._reader.capacity // 2 else 4096
 
@@ -132,7 +132,7 @@ class NeighborSearch:
                 yield part.lists
 
     def _completed(self, part: Settled) -> Lists:
-        """Search rows whose Faiss candidates ended too early by the product, which cannot miss any."""
+        """Search rows whose Faiss candidates ended too early by the product: it misses none."""
         again = part.lists.rows[part.incomplete]
         logger.debug("%d rows searched again", len(again))
         while True:
@@ -149,9 +149,10 @@ class NeighborSearch:
         return [self._settle(candidates)]
 
     def _by_product(self, rows: npt.NDArray[np.int64]) -> list[Settled]:
-        """Search rows, rising but not always consecutive, by matrix products with blocks of the union."""
+        """Search rows (rising, not always consecutive) by products with blocks of the union."""
         left, right = int(self._windows.start[rows[0]]), int(self._windows.stop[rows[-1]])
-        # As many columns as the memory for scores allows, but not a block so narrow that k fills it.
+        # As many columns as the memory for scores allows, but not a block so narrow that k fills
+        # it.
         columns = max(self._plan.score_bytes // (4 * len(rows)), 2 * self._plan.k, 1024)
         columns = min(columns, self._reader.capacity, right - left)
         slices = self._slices(len(rows))

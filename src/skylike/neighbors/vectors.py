@@ -1,4 +1,4 @@
-"""Staged float16 vectors in magnitude order, and blocks of them ready for single-precision products."""
+"""Staged float16 vectors in magnitude order, and blocks of them for single-precision products."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,13 +13,15 @@ _CHUNK_ROWS = 64
 class Widener:
     """Turns float16 rows into float64, five times faster than numpy does (our measurement).
 
-    The bits of a float16, moved to their places in a float32, are its value times 2^-112, exactly, as
-    long as it is finite: three integer operations that numpy vectorizes. Keeps scratch memory: one
-    for each thread.
+    The bits of a float16, moved to their places in a float32, are its value times 2^-112, exactly,
+    as long as it is finite: three integer operations that numpy vectorizes. Keeps scratch memory:
+    one for each thread.
     """
 
     _SCALE = 2.0**112
-    _SIGN_AND_VALUE = np.int32(-0x70000001)  # 0x8fffffff: clears what sign extension left in bits 28-30
+    _SIGN_AND_VALUE = np.int32(
+        -0x70000001
+    )  # 0x8fffffff: clears what sign extension left in bits 28-30
 
     def __init__(self, rows: int, dimension: int) -> None:
         self._bits = np.empty((rows, dimension), np.int32)
@@ -87,8 +89,8 @@ class Block:
 class BlockReader:
     """Converts staged rows to blocks and keeps the last ones: windows slide along the magnitudes.
 
-    One buffer of ``capacity`` consecutive rows; what a new block shares with it is moved, not converted
-    again, so that a sweep along the magnitudes converts each row about once.
+    One buffer of ``capacity`` consecutive rows; what a new block shares with it is moved, not
+    converted again, so that a sweep along the magnitudes converts each row about once.
     """
 
     def __init__(

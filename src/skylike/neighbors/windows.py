@@ -1,13 +1,14 @@
 """Magnitudes in; the order of galaxies, each one's window of candidates, tiles and shards out.
 
-The rule of the window: galaxy j is a candidate of galaxy i where ``abs(mag_i - mag_j) <= width``, the
-stored single-precision magnitudes subtracted and compared in double precision (as PostgreSQL does in
-``abs(a.mag_r::float8 - b.mag_r::float8) <= 0.5``). Both edges are inside, and the rule is symmetric.
-Galaxies without a finite magnitude are candidates of each other and of nobody else.
+The rule of the window: galaxy j is a candidate of galaxy i where ``abs(mag_i - mag_j) <= width``,
+the stored single-precision magnitudes subtracted and compared in double precision (as PostgreSQL
+does in ``abs(a.mag_r::float8 - b.mag_r::float8) <= 0.5``). Both edges are inside, and the rule is
+symmetric. Galaxies without a finite magnitude are candidates of each other and of nobody else.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -84,8 +85,8 @@ def magnitude_windows(magnitudes: npt.NDArray[np.float32], width: float | None) 
 def _edge(
     magnitudes: npt.NDArray[np.float32], width: float, *, side: int
 ) -> npt.NDArray[np.float32]:
-    # The outermost single-precision magnitude that the rule still admits. Rounding magnitude -+ width
-    # lands within one step of it; which side is decided by the rule itself.
+    # The outermost single-precision magnitude that the rule still admits. Rounding magnitude -+
+    # width lands within one step of it; which side is decided by the rule itself.
     exact = magnitudes.astype(np.float64)
     edge = (exact + side * width).astype(np.float32)
     outward = np.float32(side * np.inf)
@@ -139,7 +140,5 @@ def cut_shards(windows: Windows, *, galaxies: int, pairs: int) -> npt.NDArray[np
     inner = np.searchsorted(work, work[-1] * np.arange(1, shards) / shards, side="left")
     equal = np.unique(np.concatenate([[0], inner, [n]]))
     # Where windows are narrow, equal work may be many rows: cut those again.
-    bounds = [
-        np.arange(first, last, galaxies) for first, last in zip(equal[:-1], equal[1:], strict=True)
-    ]
+    bounds = [np.arange(first, last, galaxies) for first, last in pairwise(equal)]
     return np.concatenate([*bounds, [n]]).astype(np.int64)

@@ -107,7 +107,7 @@ class FilterRoute:
             return Scored(ids, scores, unit_vectors(ra, dec))
 
     def explain(self, sql: str) -> str:
-        """Tell steps, times, the typed statement and the plan; the server ranks once more for it."""
+        """Tell steps, times, typed statement and plan; the server ranks once more for it."""
         plan = store.explain_ranking(
             self._connection,
             self._scope,

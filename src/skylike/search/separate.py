@@ -35,7 +35,7 @@ def separations(
 def nearest_separation(
     points: npt.NDArray[np.float64], anchors: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Separation of each point (n, 3) from the nearest anchor (a, 3) in degrees, NaN without any."""
+    """Separation of points (n, 3) from their nearest anchor (a, 3), degrees; NaN without any."""
     nearest = np.full(len(points), np.nan)
     for anchor in anchors:
         nearest = np.fmin(nearest, separations(points, anchor))

@@ -114,8 +114,7 @@ def typed_sql(
     has_undefined: bool = False,
     comments: tuple[str, ...] = (),
 ) -> str:
-    """Write the statement that an analyst would type: no parameters, nothing of ours but the
-    tables.
+    """Write the statement that an analyst would type: no parameters, only tables and operators.
 
     Parameters
     ----------
@@ -162,10 +161,11 @@ def _typed_example(
         numbers = ",".join(str(value) for value in example.astype(np.float32))
         source = f"SELECT '[{numbers}]'::vector AS embedding"
     else:
-        column = "embedding" if len(example) == 1 else "avg(l2_normalize(embedding::vector))"
+        mean = "avg(l2_normalize(embedding::vector)) AS embedding"
+        column = "embedding" if len(example) == 1 else mean
         chosen = f"= {example[0]}" if len(example) == 1 else f"IN ({', '.join(map(str, example))})"
         source = (
-            f"SELECT {column} AS embedding FROM {SCHEMA}.embedding"
+            f"SELECT {column} FROM {SCHEMA}.embedding"  # noqa: S608 - integers only
             f" WHERE encoder_id = {encoder_id} AND galaxy_id {chosen}"
         )
     stored = (

@@ -1,5 +1,6 @@
 """What a search reads, all SQL of this stage: nothing is written, all statements see one moment."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def fetch_nearest(
     radius: float,
     embedded_only: bool,
 ) -> tuple[int, float] | None:
-    """Fetch the galaxy nearest to a position and its separation; None beyond ``radius``. Degrees."""
+    """Fetch the galaxy nearest to a position and its separation in degrees, within a radius."""
     row = connection.execute(
         statement("search_nearest"),
         {
@@ -301,4 +302,5 @@ def explain_ranking(
 ) -> str:
     """Run :func:`fetch_ranked`'s statement once more and return the server's plan with timings."""
     ranking = ranking_statement(scope, vector, limit=limit, least_similar=least_similar)
-    return "\n".join(connection.execute(_Explained(ranking)).scalars())
+    plan = "\n".join(connection.execute(_Explained(ranking)).scalars())
+    return re.sub(r"'\[[-+.,0-9e]+\]'", "'[...]'", plan)  # the query vector, up to 20 kB

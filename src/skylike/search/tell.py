@@ -40,13 +40,13 @@ def short_note(query: Query, ranking: Ranking, *, matched: int) -> str | None:
 
 
 def stale_note(count: int, *, encoder: str) -> str | None:
-    """Say that embeddings have been outlived by their images, and what to run; None for a count of 0."""
+    """Say that images changed after they were embedded, and what to run; None for a count of 0."""
     if not count:
         return None
-    changed = (
-        "image of 1 of these galaxies" if count == 1 else f"images of {count} of these galaxies"
+    return (
+        f"{count} of these galaxies had their image changed after it was embedded; "
+        f"run `skylike embed --encoder {encoder}`"
     )
-    return f"the {changed} changed after it was embedded; run `skylike embed --encoder {encoder}`"
 
 
 def equivalent_sql(
@@ -64,7 +64,7 @@ def equivalent_sql(
     comments = [f"{'Least' if query.least_similar else 'Most'} like {label}."]
     if dropped:
         comments.append(
-            f"The last list of identifiers lies within {query.min_separation:g} arcsec of the query "
+            f"The last list of identifiers: within {query.min_separation:g} arcsec of the query "
             "or of a better result."
         )
     only_galaxies = all(example.galaxy_id is not None for example in examples)

@@ -201,11 +201,11 @@ def _read(path: Path, layout: _Layout, wanted: dict[str, Kind]) -> Iterator[Batc
 
 
 def _kind(values: pa.Array) -> Kind:
-    """Tell what a column holds by a sample of its texts; one without any may hold numbers."""
+    """Tell what a column holds by a sample of its texts; one without any may yet hold text."""
     present = _trimmed(values.drop_null())
-    if pc.all(pc.is_in(pc.utf8_lower(present), pa.array(["true", "false"]))).as_py() and len(
-        present
-    ):
+    if len(present) == 0:
+        return "text"
+    if pc.all(pc.is_in(pc.utf8_lower(present), pa.array(["true", "false"]))).as_py():
         return "boolean"
     return "text" if _numbers(present).null_count else "number"
 

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_server import FAST, make_reachable_folder
 
+from embedded_server import FAST, make_reachable_folder
 from skylike.database import migrate, server
 from skylike.database.engine import make_engine
 

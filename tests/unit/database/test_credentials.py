@@ -39,7 +39,9 @@ def test_passwords_when_printed_then_are_the_four_roles(tmp_path: Path):
 def test_credentials_when_the_file_is_damaged_then_name_it(tmp_path: Path, text: str):
     credentials_path(tmp_path).write_text(text)
 
-    with pytest.raises(SettingsError, match=r"credentials\.json: the file of the passwords is damaged"):
+    with pytest.raises(
+        SettingsError, match=r"credentials\.json: the file of the passwords is damaged"
+    ):
         read_credentials(tmp_path)
 
 

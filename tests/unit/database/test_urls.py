@@ -44,8 +44,8 @@ def test_sqlalchemy_url_when_read_by_sqlalchemy_then_is_the_same():
     assert make_url(write_url(AWKWARD, format=UrlFormat.SQLALCHEMY)) == AWKWARD
 
 
-@pytest.mark.parametrize("format", [UrlFormat.PSQL, UrlFormat.JDBC])
-def test_url_when_port_and_login_are_missing_then_names_the_usual_port(format):
-    text = write_url(make_url("postgresql://[::1]/galaxies"), format=format)
+@pytest.mark.parametrize("kind", [UrlFormat.PSQL, UrlFormat.JDBC])
+def test_url_when_port_and_login_are_missing_then_names_the_usual_port(kind):
+    text = write_url(make_url("postgresql://[::1]/galaxies"), format=kind)
 
     assert text.removeprefix("jdbc:") == "postgresql://[::1]:5432/galaxies"

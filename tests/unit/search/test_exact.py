@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from search_factory import random_units
 from skylike.search.exact import (
@@ -48,6 +50,23 @@ def test_ranking_when_the_server_errs_is_the_true_one(noise, k):
     truth = np.lexsort((np.arange(2000), -scores))[:k] + 1
     assert ranking.galaxy_ids.tolist() == truth.tolist()
     assert np.array_equal(ranking.similarities, scores[truth - 1])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    scores=st.lists(
+        st.sampled_from([-1.0, -0.5, 0.0, 0.5, 0.5 + 1e-12, 0.5 + 1e-6, 1.0]), max_size=150
+    ),
+    noise=st.sampled_from([0.0, 1e-13, 1e-6, 0.1, 2.0]),
+    k=st.integers(1, 60),
+)
+def test_ranking_when_scores_are_adversarial_is_the_true_one(scores, noise, k):
+    values = np.array(scores, dtype=np.float64)
+
+    ranking, _ = rank(values, noise=noise, k=k)
+
+    truth = np.lexsort((np.arange(len(values)), -values))[:k] + 1
+    assert ranking.galaxy_ids.tolist() == truth.tolist()
 
 
 def test_ranking_when_scores_tie_goes_by_identifier():

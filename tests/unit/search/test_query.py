@@ -77,3 +77,16 @@ def test_read_vectors_when_it_is_an_archive_says_so(tmp_path):
 
     with pytest.raises(InputFileError, match="several arrays"):
         read_vectors(tmp_path / "several.npz")
+
+
+def test_defaults_of_the_command_are_those_of_the_library():
+    from inspect import signature
+
+    from skylike_cli.search import search
+
+    defaults = {name: p.default for name, p in signature(search).parameters.items()}
+    query = Query(galaxies=(1,))
+
+    assert defaults["min_separation"] == query.min_separation
+    assert defaults["position_limit"] == query.position_limit
+    assert defaults["k"] == query.k

@@ -1,0 +1,191 @@
+"""Run the whole job: simulate, load, train, embed, neighbors, and ask three questions."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from sqlalchemy import Engine
+
+from skylike.catalog.load import load_file
+from skylike.catalog.plan import LoadOptions
+from skylike.database.engine import connect
+from skylike.demo.questions import QUESTIONS, Question, cone_around, pick_example
+from skylike.demo.store import check_no_other_survey, fetch_embedded
+from skylike.devices import choose_device
+from skylike.embeddings.extract import embed_galaxies
+from skylike.embeddings.recipe import load_recipe
+from skylike.embeddings.register import train_on_catalog
+from skylike.embeddings.store import activate_encoder, fetch_encoders
+from skylike.errors import SkylikeError
+from skylike.evaluation.precision import ClassPrecision, class_precision
+from skylike.images.add import add_images
+from skylike.images.report import refusals
+from skylike.interfaces.sheet import make_sheet, save_sheet
+from skylike.neighbors.build import NeighborSettings, build_neighbors
+from skylike.progress import SILENT, Progress
+from skylike.search.pictures import fetch_tiles
+from skylike.search.query import Query
+from skylike.search.result import SearchResult
+from skylike.search.search import answer
+from skylike.simulation.simulate import simulate
+from skylike.simulation.truth import read_truth
+
+SURVEY: Final = "simulation"
+"""Survey that the demo's galaxies are loaded into."""
+
+ENCODER: Final = "demo"
+"""Encoder that the demo trains."""
+
+RESULTS: Final = 10
+"""Galaxies in each answer: a table fits a screen, and precision@10 is what retrieval papers report."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question and what came of it."""
+
+    question: Question
+    galaxy_id: int
+    """The galaxy asked about."""
+
+    result: SearchResult
+    n_of_kind: int
+    """Galaxies of the same true class among the results."""
+
+    sheet: Path
+    """Contact sheet, PNG."""
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo did and found."""
+
+    answers: tuple[Answered, ...]
+    precision: tuple[ClassPrecision, ...]
+    seconds: Mapping[str, float]
+    """Time of each stage."""
+
+    n_galaxies: int
+    """Galaxies with an embedding."""
+
+
+@dataclass
+class _Stages:
+    """Announces each stage and keeps its time."""
+
+    tell: Callable[[str], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, words: str) -> Iterator[None]:
+        self.tell(words)
+        begun = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - begun
+
+
+def run_demo(
+    engine: Engine,
+    *,
+    galaxies: int,
+    output: Path,
+    home: Path,
+    device: str = "auto",
+    seed: int = 1,
+    tell: Callable[[str], None] = lambda _words: None,
+    progress: Progress = SILENT,
+) -> DemoReport:
+    """Do the main job on a simulated survey, through the same functions as the commands.
+
+    What an earlier run of the same demo finished is kept: a run that was interrupted goes on.
+
+    Parameters
+    ----------
+    galaxies
+        How many to simulate.
+    output
+        Folder for the survey's files and the contact sheets.
+    home
+        Data folder, for the encoder and scratch files.
+    tell
+        Called with a sentence when a stage begins.
+
+    Raises
+    ------
+    ConflictError
+        The database holds galaxies of other surveys, with which the demo's would mix.
+    SkylikeError
+        A stage failed.
+    """
+    stages = _Stages(tell)
+    check_no_other_survey(engine, SURVEY)
+    with stages.stage("simulate", f"Simulate {galaxies:,} galaxies with known classes"):
+        survey = simulate(output / "survey", galaxies=galaxies, seed=seed, progress=progress)
+    with stages.stage("load", "Load the catalog and the cutouts"):
+        load_file(
+            engine, survey.catalog, options=LoadOptions(survey=SURVEY), progress=progress
+        )
+        added = add_images(
+            engine, survey.images, folder=home / "cutouts", survey=SURVEY, progress=progress
+        )
+        for sentence in refusals(added):
+            raise SkylikeError(sentence)
+    with stages.stage("train", "Train an encoder on the cutouts, without labels"):
+        _train_once(engine, home=home, device=device, progress=progress)
+    with stages.stage("embed", "Embed every galaxy"):
+        embed_galaxies(engine, ENCODER, device=choose_device(device), progress=progress)
+        with engine.begin() as connection:
+            activate_encoder(connection, ENCODER)
+    with stages.stage("neighbors", "Find the 999 most similar galaxies of each, within 0.5 mag in r"):
+        build_neighbors(
+            engine,
+            ENCODER,
+            settings=NeighborSettings(),
+            work_folder=home / "jobs",
+            progress=progress,
+        )
+    with stages.stage("search", "Ask three questions"):
+        truth, vectors = fetch_embedded(engine, ENCODER, read_truth(survey.truth))
+        answers = tuple(_ask(engine, truth, question, output) for question in QUESTIONS)
+    precision = class_precision(
+        vectors, truth["class"].to_pylist(), k=RESULTS
+    )
+    return DemoReport(answers, tuple(precision), stages.seconds, truth.num_rows)
+
+
+def _train_once(engine: Engine, *, home: Path, device: str, progress: Progress) -> None:
+    with connect(engine) as connection:
+        if any(record.name == ENCODER for record in fetch_encoders(connection)):
+            return
+    train_on_catalog(
+        engine,
+        load_recipe("small"),
+        folder=home / "encoders",
+        name=ENCODER,
+        device=choose_device(device),
+        progress=progress,
+    )
+
+
+def _ask(engine: Engine, truth: pa.Table, question: Question, output: Path) -> Answered:
+    galaxy_id, ra, dec = pick_example(truth, question.kind)
+    query = Query(
+        galaxies=(galaxy_id,),
+        where=question.where,
+        cone=cone_around(ra, dec, question),
+        k=RESULTS,
+    )
+    found = answer(engine, query)
+    tiles = fetch_tiles(engine, found.examples, found.result)
+    sheet = output / f"{question.kind}.png"
+    save_sheet(make_sheet(tiles.images, tiles.captions, title=question.words), sheet)
+    kinds = dict(zip(truth["galaxy_id"].to_pylist(), truth["class"].to_pylist(), strict=True))
+    n_of_kind = sum(
+        kinds.get(result_id) == question.kind
+        for result_id in found.result.rows["galaxy_id"].to_pylist()
+    )
+    return Answered(question, galaxy_id, found.result, n_of_kind, sheet)

@@ -1,0 +1,120 @@
+"""Write a result in one of seven formats, to a file or to standard output."""
+
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from skylike.errors import SettingsError
+from skylike.interfaces.terminal import WIDE, print_result
+from skylike.search.result import SearchResult
+
+
+class Format(StrEnum):
+    """The formats of a result."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    FITS = "fits"
+    VOTABLE = "votable"
+    PARQUET = "parquet"
+    HTML = "html"
+
+
+STANDARD_OUTPUT: Final = Path("-")
+"""An ``output`` that means standard output."""
+
+_BINARY: Final = frozenset({Format.FITS, Format.VOTABLE, Format.PARQUET})
+
+
+def write_result(
+    result: SearchResult,
+    *,
+    format: str,  # noqa: A002 - the option's name
+    output: Path | None,
+) -> None:
+    """Write a result.
+
+    Parameters
+    ----------
+    format
+        One of :class:`Format`.
+    output
+        File to write, complete or not at all; ``-`` is standard output. None is standard output too,
+        for ``table``, ``csv``, ``json`` and ``html`` only: the others are not for the eye.
+
+    Raises
+    ------
+    SettingsError
+        No such format, a binary format without a file, or the file cannot be written.
+    """
+    chosen = _format(format)
+    if output is not None and output != STANDARD_OUTPUT:
+        _write_file(output, _WRITERS[chosen](result))
+        return
+    if chosen in _BINARY and (output is None or sys.stdout.isatty()):
+        raise SettingsError(
+            f"the format {chosen} is for files; name one with --output, such as"
+            f" result.{_ENDINGS[chosen]}"
+        )
+    if chosen in _BINARY:
+        sys.stdout.buffer.write(_WRITERS[chosen](result))
+        sys.stdout.buffer.flush()
+    elif chosen is Format.TABLE:
+        _print_table(result)
+    else:
+        sys.stdout.write(_WRITERS[chosen](result).decode())
+
+
+_ENDINGS: Final = {Format.FITS: "fits", Format.VOTABLE: "vot", Format.PARQUET: "parquet"}
+
+
+def _format(name: str) -> Format:
+    try:
+        return Format(name)
+    except ValueError as error:
+        raise SettingsError(
+            f"there is no format {name}; choose one of {', '.join(Format)}"
+        ) from error
+
+
+def _write_file(output: Path, content: bytes) -> None:
+    part = output.with_name(f"{output.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, output)
+    except OSError as error:
+        raise SettingsError(
+            f"{output} cannot be written: {error.strerror}; name a file in a folder that is there"
+            " and yours with --output"
+        ) from error
+
+
+def _print_table(result: SearchResult) -> None:
+    print_result(result, Console(width=None if sys.stdout.isatty() else WIDE, highlight=False))
+
+
+def _writer(module: str, function: str) -> Callable[[SearchResult], bytes]:
+    # A printed table need not wait for astropy: a writer's module is imported when it is used.
+    def write(result: SearchResult) -> bytes:
+        made = getattr(import_module(f"skylike.interfaces.{module}"), function)(result)
+        return made if isinstance(made, bytes) else str(made).encode()
+
+    return write
+
+
+_WRITERS: Final[dict[Format, Callable[[SearchResult], bytes]]] = {
+    Format.TABLE: _writer("terminal", "table_text"),
+    Format.CSV: _writer("text_files", "csv_text"),
+    Format.JSON: _writer("text_files", "json_text"),
+    Format.FITS: _writer("binary_files", "fits_bytes"),
+    Format.VOTABLE: _writer("binary_files", "votable_bytes"),
+    Format.PARQUET: _writer("binary_files", "parquet_bytes"),
+    Format.HTML: _writer("text_files", "html_text"),
+}

@@ -1,0 +1,58 @@
+"""How a result was found, as names and plain values that any file format can hold."""
+
+from dataclasses import fields
+from datetime import datetime
+
+from skylike.cuts.coordinates import Cone
+from skylike.search.result import Provenance
+
+Plain = str | int | float | bool | None
+
+DESCRIPTIONS = {
+    "query": "The examples that the galaxies look like",
+    "encoder": "Encoder whose embeddings were compared",
+    "run_id": "Neighbor run that was walked",
+    "route": "How the galaxies were reached",
+    "exact": "Whether the answer is the same as that of comparing every galaxy",
+    "matched": "Embedded galaxies that satisfied the cut and the cone",
+    "k": "Galaxies asked for",
+    "cut": "The SQL cut",
+    "cone": "Region: right ascension, declination and radius",
+    "min_separation_arcsec": "Results closer than this to the query or a better one are left out",
+    "note": "Why there are fewer galaxies than asked for",
+    "stale": "What changed since the embeddings or lists were made",
+    "sql": "A statement that gives the same answer",
+    "version": "Version of skylike",
+    "time": "When the answer was made, UTC",
+}
+"""One phrase for each field of the provenance."""
+
+
+def plain_items(provenance: Provenance) -> dict[str, Plain]:
+    """Return the fields of a provenance as plain values: cones as text, times in ISO 8601."""
+    return {field.name: _plain(getattr(provenance, field.name)) for field in fields(provenance)}
+
+
+def _plain(value: Plain | Cone | datetime) -> Plain:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Cone) else value
+
+
+def summary(provenance: Provenance, *, found: int) -> list[str]:
+    """Say in a few lines what an answer is worth: how many matched, how it was found, with what."""
+    galaxies = "galaxy" if found == 1 else "galaxies"
+    limits = []
+    if provenance.cut is not None:
+        limits.append(f"the cut {provenance.cut}")
+    if provenance.cone is not None:
+        limits.append(f"the cone {provenance.cone}")
+    run = f", neighbor run {provenance.run_id}" if provenance.run_id is not None else ""
+    lines = [
+        f"{found} {galaxies} like {provenance.query}",
+        f"{provenance.matched:,} embedded galaxies match "
+        + (" and ".join(limits) if limits else "(no cut, no cone)"),
+        f"{'exact' if provenance.exact else 'approximate'} (route {provenance.route}), "
+        f"encoder {provenance.encoder}{run}, skylike {provenance.version}",
+    ]
+    return lines + [text for text in (provenance.note, provenance.stale) if text]

@@ -1,0 +1,1 @@
+"""A survey drawn with GalSim, its truth known, in the file formats of the real one."""

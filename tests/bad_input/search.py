@@ -1,0 +1,116 @@
+"""Wrong command lines of ``skylike search``, against an empty database."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bad_input.case import BadInput
+
+
+def _vectors(folder: Path) -> None:
+    np.save(folder / "good.npy", np.ones(8))
+    np.save(folder / "text.npy", np.array(["a", "b"]))
+    (folder / "truncated.npy").write_bytes((folder / "good.npy").read_bytes()[:90])
+    (folder / "no.npy").write_text("1 2 3")
+
+
+CASES = [
+    BadInput("search by nothing", ("search",), r"nothing to search by; give --galaxy ID"),
+    BadInput(
+        "search by a word", ("search", "--galaxy", "M51"), r"--galaxy.*integer", exit_status=2
+    ),
+    BadInput(
+        "search for zero galaxies", ("search", "--galaxy", "1", "-k", "0"), r"-k 0 is out of range"
+    ),
+    BadInput(
+        "search for too many galaxies",
+        ("search", "--galaxy", "1", "-k", "10001"),
+        r"ask for 1 to 10000 galaxies",
+    ),
+    BadInput(
+        "search with a negative separation",
+        ("search", "--galaxy", "1", "--min-separation", "-3"),
+        r"--min-separation -3.0 is not an angle",
+    ),
+    BadInput(
+        "search at no position",
+        ("search", "--position", "somewhere nice"),
+        r"position 'somewhere nice' is not understood",
+    ),
+    BadInput(
+        "search below the south pole",
+        ("search", "--position", "10 -91"),
+        r"declination",
+    ),
+    BadInput(
+        "search in a cone without a radius",
+        ("search", "--galaxy", "1", "--cone", "180 0"),
+        r"cone '180 0'",
+    ),
+    BadInput(
+        "search with a cut on an unknown column",
+        ("search", "--galaxy", "1", "--where", "mag_rr < 18"),
+        r"mag_rr.*mag_r",
+    ),
+    BadInput(
+        "search with a cut that is a statement",
+        ("search", "--galaxy", "1", "--where", "1=1; DROP TABLE skylike.galaxy"),
+        r"character \d+ of the cut",
+    ),
+    BadInput(
+        "search by a missing vector",
+        ("search", "--vector", "{folder}/missing.npy"),
+        r"missing\.npy: cannot be read",
+    ),
+    BadInput(
+        "search by a vector in a text file",
+        ("search", "--vector", "{folder}/no.npy"),
+        r"no\.npy: not a NumPy \.npy file",
+        _vectors,
+    ),
+    BadInput(
+        "search by a truncated vector",
+        ("search", "--vector", "{folder}/truncated.npy"),
+        r"truncated\.npy: not a NumPy \.npy file",
+        _vectors,
+    ),
+    BadInput(
+        "search by a vector of words",
+        ("search", "--vector", "{folder}/text.npy"),
+        r"text\.npy: holds .*, not numbers",
+        _vectors,
+    ),
+    BadInput(
+        "search before anything was made",
+        ("search", "--vector", "{folder}/good.npy"),
+        r"no encoder is active; train one with `skylike encoder train`",
+        _vectors,
+    ),
+    BadInput(
+        "search with an unknown encoder",
+        ("search", "--galaxy", "1", "--encoder", "nobody"),
+        r"no encoder is named 'nobody'",
+    ),
+    BadInput(
+        "search into an unknown format",
+        ("search", "--galaxy", "1", "--format", "xls"),
+        r"'xls' is not one of",
+        exit_status=2,
+    ),
+    BadInput(
+        "search into a folder that is not there",
+        ("search", "--galaxy", "1", "--output", "{folder}/nowhere/answer.csv"),
+        r"answer\.csv: cannot be written",
+    ),
+    BadInput(
+        "contact sheet into a folder that is not there",
+        ("search", "--galaxy", "1", "--sheet", "{folder}/nowhere/sheet.png"),
+        r"sheet\.png: cannot be written",
+    ),
+    BadInput(
+        "search with a timeout of nothing",
+        ("search", "--galaxy", "1", "--timeout", "0"),
+        r"timeout",
+        exit_status=2,
+    ),
+]

@@ -1,0 +1,107 @@
+"""Positions, angles and cones as people type them."""
+
+import pytest
+
+from skylike.cuts.coordinates import parse_angle, parse_cone, parse_position
+from skylike.errors import CoordinateError
+
+
+@pytest.mark.parametrize(
+    ("text", "ra", "dec"),
+    [
+        ("199.33 20.64", 199.33, 20.64),
+        ("199.33,20.64", 199.33, 20.64),
+        ("  199.33 ,  -20.64 ", 199.33, -20.64),
+        ("199.33d 20.6d", 199.33, 20.6),
+        ("199.33 deg -20.6 deg", 199.33, -20.6),
+        ("13:29:52.7 +47:11:43", 202.4695833333, 47.1952777778),
+        ("13:29:52.7+47:11:43", 202.4695833333, 47.1952777778),
+        ("13 29 52.7 -47 11 43", 202.4695833333, -47.1952777778),
+        ("13h29m52.7s +47d11m43s", 202.4695833333, 47.1952777778),
+        ("13h 29m 52.7s, \N{MINUS SIGN}47° 11\u2032 43\u2033", 202.4695833333, -47.1952777778),
+        ("00:42:44 -00:30:00", 10.6833333333, -0.5),
+        ("12:00 -00:00:36", 180.0, -0.01),
+        ("0 -90", 0.0, -90.0),
+    ],
+)
+def test_parse_position_when_understood_then_gives_degrees(text: str, ra: float, dec: float):
+    position = parse_position(text)
+
+    assert position.ra == pytest.approx(ra, abs=1e-9)
+    assert position.dec == pytest.approx(dec, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not understood; write right ascension"),
+        ("199.33", "not understood"),
+        ("M 51", "not understood"),
+        ("1 2 3", "not understood"),
+        ("nan 20", "not understood"),
+        ("360 20", "right ascension 360 is not within 0 to 360"),
+        ("-0.1 20", "right ascension"),
+        ("1e400 20", "right ascension inf"),
+        ("10 90.001", "declination 90.001"),
+        ("24:00:01 10:00:00", "out of range|right ascension"),
+        ("12:60:00 10:00:00", "out of range"),
+        ("12:00:60 10:00:00", "out of range"),
+        ("12:00:00 90:00:01", "declination"),
+        ("12:00:00 10.5", "could be hours or degrees"),
+        ("12.5 +10:30:00", "could be hours or degrees"),
+    ],
+)
+def test_parse_position_when_not_understood_or_impossible_then_says_why(text: str, reason: str):
+    with pytest.raises(CoordinateError, match=reason):
+        parse_position(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "degrees"),
+    [("10 deg", 10), ("10deg", 10), ("30'", 0.5), ("36 arcsec", 0.01), ('36"', 0.01), ("2", 2)],
+)
+def test_parse_angle_when_understood_then_gives_degrees(text: str, degrees: float):
+    assert parse_angle(text, "deg") == pytest.approx(degrees)
+
+
+def test_parse_angle_when_a_plain_number_then_takes_the_default_unit():
+    assert parse_angle("36", "arcsec") == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("text", ["", "deg", "5 parsec", "1e999 deg", "10 m", "ten deg"])
+def test_parse_angle_when_not_an_angle_then_is_refused(text: str):
+    with pytest.raises(CoordinateError, match="not understood"):
+        parse_angle(text, "deg")
+
+
+@pytest.mark.parametrize(
+    ("text", "radius"),
+    [
+        ("202.4695833333 47.1952777778 10", 10),
+        ("202.4695833333,47.1952777778,10 deg", 10),
+        ("13:29:52.7 +47:11:43 6 arcmin", 0.1),
+        ("13 29 52.7 +47 11 43 0.1", 0.1),
+        ("13h29m52.7s +47d11m43s 6'", 0.1),
+    ],
+)
+def test_parse_cone_when_understood_then_splits_center_and_radius(text: str, radius: float):
+    cone = parse_cone(text)
+
+    assert (cone.ra, cone.dec) == pytest.approx((202.4695833333, 47.1952777778), abs=1e-9)
+    assert cone.radius == pytest.approx(radius)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("150 2.2", "write 'RA DEC RADIUS'"),
+        ("150 2.2 0", "radius 0 deg is impossible"),
+        ("150 2.2 -1", "radius -1 deg is impossible"),
+        ("150 2.2 181 deg", "radius 181 deg is impossible"),
+        ("150 2.2 5 parsec", "angle '5 parsec'"),
+        ("150 95 1", "declination 95"),
+    ],
+)
+def test_parse_cone_when_impossible_then_says_why(text: str, reason: str):
+    with pytest.raises(CoordinateError, match=reason):
+        parse_cone(text)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from sqlalchemy.dialects.postgresql import psycopg
+
+from skylike.cuts import GALAXY_KINDS, parse_cut
+from skylike.cuts.coordinates import Cone
+from skylike.search.statements import CUT_COLUMNS, Scope, ranking_statement, typed_sql
+
+
+def typed(where=None, **options):
+    cut = None if where is None else parse_cut(where, GALAXY_KINDS)
+    scope = Scope(3, cut, options.pop("cone", None), (7,))
+    return typed_sql(scope, **({"example": (7,), "least_similar": False, "limit": 5} | options))
+
+
+def test_a_cut_may_name_every_column_that_its_parser_knows():
+    assert set(CUT_COLUMNS) == set(GALAXY_KINDS)
+
+
+def test_typed_sql_has_its_values_in_place():
+    sql = typed("mag_r < 18 AND type = 'SER'", cone=Cone(10.0, -5.5, 0.5))
+
+    assert "g.mag_r < 18" in sql
+    assert "g.type = 'SER'" in sql
+    assert "skylike.in_cone(g.ra, g.dec, 10.0, (-5.5), 0.5)" in sql
+    assert "encoder_id = 3 AND galaxy_id = 7" in sql
+    assert sql.endswith("LIMIT 5;")
+
+
+@pytest.mark.parametrize(
+    "where", ["mag_r > - -1", "mag_r - -1 > 0", "-(-mag_r) > -1", "ebv > -1e-9"]
+)
+def test_typed_sql_never_writes_two_minus_signs_together(where):
+    assert "--" not in typed(where)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("it''s", "'it''s'"), ("100%", "'100%'"), (":name", "':name'"), ("a\\b", "'a\\b'")],
+)
+def test_typed_sql_quotes_texts(text, written):
+    assert written in typed(f"type = '{text}'")
+
+
+def test_typed_sql_by_a_vector_keeps_the_precision_of_float32():
+    vector = np.array([0.6, 0.8]) + 1e-7
+
+    sql = typed(example=vector)
+
+    numbers = sql.split("'[")[1].split("]'")[0].split(",")
+    assert [np.float32(n) for n in numbers] == vector.astype(np.float32).tolist()
+
+
+@pytest.mark.parametrize("least_similar", [False, True])
+def test_ranking_never_orders_by_the_bare_operator(least_similar):
+    statement = ranking_statement(
+        Scope(1), np.zeros(3, np.float16), limit=5, least_similar=least_similar
+    )
+
+    text = str(statement.compile(dialect=psycopg.dialect()))
+    assert "nullif(e.embedding <=>" in text
+    assert "ORDER BY distance" in text
