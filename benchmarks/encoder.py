@@ -36,7 +36,7 @@ WARM_UP = 2
 
 
 def rate(call: Callable[[], object], images: int, *, device: str, batches: int) -> float:
-    """Return images per second of a call that handles ``images`` of them; the median of the calls."""
+    """Return images per second of a call that handles ``images`` of them: the median call."""
     seconds = []
     for number in range(WARM_UP + batches):
         start = time.perf_counter()

@@ -23,6 +23,7 @@ BATCH = 256
 
 
 def write_file(path: Path, n: int) -> None:
+    """Write ``n`` cutouts of noise."""
     rng = np.random.default_rng(1)
     block = rng.normal(0, 0.01, (100, 3, 152, 152)).astype(np.float32)
     with CutoutWriter(path, kind="flux", origin="benchmark", pixel_scale=0.262) as writer:
@@ -33,6 +34,7 @@ def write_file(path: Path, n: int) -> None:
 
 
 def index_of(path: Path, n: int) -> CutoutIndex:
+    """Return the index that the database would give."""
     return CutoutIndex(
         cutout_id=np.arange(n, dtype=np.int32),
         galaxy_id=np.arange(n, dtype=np.int32),
@@ -45,6 +47,7 @@ def index_of(path: Path, n: int) -> CutoutIndex:
 
 
 def measure(name: str, n: int, read: Callable[[], int]) -> None:
+    """Read everything twice and print the rates."""
     for turn in ("first", "second"):
         start = time.perf_counter()
         count = read()
@@ -55,6 +58,7 @@ def measure(name: str, n: int, read: Callable[[], int]) -> None:
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cutouts", type=int, default=2000)
     parser.add_argument("--folder", type=Path, default=None)

@@ -51,7 +51,7 @@ def brute_force(
     k: int,
     width: float | None,
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Find the true lists: float64 cosines of all pairs, the rule applied pair by pair, everything sorted."""
+    """Find the true lists: float64 cosines and the rule for all pairs, everything sorted."""
     exact = vectors.astype(np.float64)
     norms = np.sqrt((exact * exact).sum(axis=1))
     cosines = (exact @ exact.T) / (norms[:, None] * norms[None, :])
@@ -135,10 +135,10 @@ def insert_encoder(
     """Insert an encoder and embeddings of galaxies that are there, and commit."""
     driver = driver_connection(connection)
     row = driver.execute(
-        "INSERT INTO encoder (name, architecture, width, dimension, input, bands, pixel_scale, crop_pix,"
-        " preprocessing, training, checkpoint, checkpoint_sha256, is_active, embedded_at)"
-        " VALUES (%s, 'resnet18', 1, %s, 'rgb', '{g,r,z}', 0.262, 96, '{}', '{}', 'none', %s, %s, now())"
-        " RETURNING encoder_id",
+        "INSERT INTO encoder (name, architecture, width, dimension, input, bands, pixel_scale,"
+        " crop_pix, preprocessing, training, checkpoint, checkpoint_sha256, is_active, embedded_at)"
+        " VALUES (%s, 'resnet18', 1, %s, 'rgb', '{g,r,z}', 0.262, 96, '{}', '{}', 'none', %s, %s,"
+        " now()) RETURNING encoder_id",
         (encoder, dimension, encoder * 4, active),
     ).fetchone()
     assert row is not None
@@ -161,7 +161,7 @@ def insert_encoder(
             }
         ),
     )
-    connection.commit()
+    driver.commit()  # SQLAlchemy knows nothing of the driver's own transaction
     return Sky(encoder_id, ids, vectors, magnitudes)
 
 

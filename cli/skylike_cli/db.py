@@ -128,11 +128,7 @@ def reset(
         server.recreate_database(home)
     migrate.upgrade(made)
     typer.echo("The tables are empty.")
-    if files:
-        for folder in server.remove_files(home):
-            typer.echo(f"Removed {folder}.")
-    else:
-        _print_kept_files(home)
+    _clear_files(home, remove=files)
 
 
 def reach_hints() -> list[str]:
@@ -142,11 +138,10 @@ def reach_hints() -> list[str]:
     # Words to paste: full paths where the shell would not find the program.
     skylike = "skylike" if shutil.which("skylike") else shlex.quote(sys.argv[0])
     psql = "psql" if shutil.which("psql") else shlex.quote(str(program("psql")))
-    pandas = "pandas.read_sql(..., URL)"
     return [
         f'  psql     {psql} "$({skylike} db url --reader)"',
-        f"  TOPCAT   SQL query on the URL of: {skylike} db url --format jdbc --reader",
-        f"  pandas   {pandas} with the URL of: {skylike} db url --format sqlalchemy --reader",
+        f"  TOPCAT   SQL Query, with the URL of: {skylike} db url --format jdbc --reader",
+        f"  pandas   read_sql, with the URL of: {skylike} db url --format sqlalchemy --reader",
         f"  stop     {skylike} db stop",
     ]
 
@@ -178,14 +173,16 @@ def _confirm_reset(place: str, home: Path, *, yes: bool, files: bool) -> None:
     typer.confirm(f"Remove {what}?", abort=True)
 
 
-def _print_kept_files(home: Path) -> None:
-    from skylike.database.server import folder_bytes
+def _clear_files(home: Path, *, remove: bool) -> None:
+    from skylike.database.home import file_folders, folder_bytes
 
-    for name in ("cutouts", "encoders", "jobs"):
-        if size := folder_bytes(home / name):
-            typer.echo(
-                f"Kept {home / name} ({_size(size)}); `skylike db reset --files` removes it."
-            )
+    for folder in file_folders(home):
+        size = _size(folder_bytes(folder))
+        if remove:
+            shutil.rmtree(folder)
+            typer.echo(f"Removed {folder} ({size}).")
+        else:
+            typer.echo(f"Kept {folder} ({size}); `skylike db reset --files` removes it.")
 
 
 def _size(number: float) -> str:

@@ -62,7 +62,7 @@ def _show(answered: "Answered") -> None:
 
 def _show_precision(report: "DemoReport") -> None:
     typer.secho(
-        f"\nPrecision@10 by class, {report.n_galaxies:,} galaxies, each asked for its 10 most similar",
+        f"\nPrecision@10 by class, {report.n_galaxies:,} galaxies, each asked for its 10",
         bold=True,
     )
     typer.echo(f"{'class':<16}{'galaxies':>10}{'precision':>12}{'chance':>10}{'times':>8}")

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from skylike.errors import SkylikeError
-from skylike_cli import catalog, db, embed, encoder, images, neighbors, search, session
+from skylike_cli import (
+    catalog,
+    db,
+    demo,
+    embed,
+    encoder,
+    images,
+    neighbors,
+    search,
+    session,
+    simulate,
+)
 
 app = typer.Typer(
     name="skylike",
@@ -20,8 +31,10 @@ app = typer.Typer(
 
 for group in (db, catalog, images, encoder, neighbors):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+app.command()(demo.demo)
 app.command()(embed.embed)
 app.command()(search.search)
+app.command()(simulate.simulate)
 
 
 def _version(wanted: bool) -> None:

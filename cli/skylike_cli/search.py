@@ -9,8 +9,6 @@ import typer
 from skylike_cli import session
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from skylike.search.search import Answer
 
 
@@ -127,9 +125,8 @@ def search(
         invert_pictures=invert_pictures,
     )
     _check_folders(output, sheet)
-    engine = session.engine()
     found = answer(
-        engine,
+        session.engine(),
         query,
         encoder=encoder,
         device=device or session.settings().device,
@@ -141,7 +138,7 @@ def search(
         typer.echo(found.explanation, err=True)
     _write_rows(found, format.value, output)
     if sheet is not None:
-        _write_sheet(engine, found, sheet)
+        _write_sheet(found, sheet)
 
 
 def _check_folders(*paths: Path | None) -> None:
@@ -159,18 +156,11 @@ def _write_rows(found: "Answer", name: str, path: Path | None) -> None:
     write_result(found.result, format=name, output=path)
 
 
-def _write_sheet(engine: "Engine", found: "Answer", path: Path) -> None:
-    from skylike.interfaces.sheet import make_sheet
-
-    from skylike.errors import SettingsError
+def _write_sheet(found: "Answer", path: Path) -> None:
+    from skylike.interfaces.sheet import make_sheet, save_sheet
     from skylike.search.pictures import fetch_tiles
 
-    tiles = fetch_tiles(engine, found.examples, found.result)
-    sheet = make_sheet(tiles.images, tiles.captions, title=tiles.title)
-    part = path.with_name(path.name + ".part")
-    try:
-        sheet.save(part, format="PNG")
-        part.replace(path)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be written ({error.strerror or error})") from error
+    tiles = fetch_tiles(session.engine(), found.examples, found.result)
+    sheet = make_sheet(tiles.images, tiles.captions, title=tiles.title, queries=tiles.queries)
+    save_sheet(sheet, path)
     typer.echo(f"Contact sheet: {path}", err=True)

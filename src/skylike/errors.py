@@ -28,6 +28,8 @@ A message says what happened, to which thing, and what to do next, in one line.
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 
 class SkylikeError(Exception):
     """What skylike raises on purpose; the command line prints its message as one line."""
@@ -83,6 +85,7 @@ class CutError(SkylikeError):
     cut: str
     position: int | None = None
 
+    @override
     def __str__(self) -> str:
         if self.position is None:
             return f"{self.reason} (in the cut {self.cut!r})"

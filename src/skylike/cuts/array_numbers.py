@@ -122,7 +122,7 @@ def _sine_in_first_quadrant(degrees: Array) -> Array:
     # As PostgreSQL does it (float.c, sind_q1): scaled so that 30 degrees give 0.5 exactly.
     small = np.sin(np.radians(degrees)) / np.sin(np.radians(30.0)) / 2
     large = 1 - (1 - np.cos(np.radians(90 - degrees))) / (1 - np.cos(np.radians(60.0))) / 2
-    return np.where(degrees <= 30, small, large)
+    return np.asarray(np.where(degrees <= 30, small, large))
 
 
 def _sine_of_degrees(degrees: Array) -> Array:
@@ -130,15 +130,16 @@ def _sine_of_degrees(degrees: Array) -> Array:
     folded = np.abs(turned)
     sign = np.sign(turned) * np.where(folded > 180, -1.0, 1.0)
     folded = np.where(folded > 180, 360 - folded, folded)
-    return np.asarray(sign * _sine_in_first_quadrant(np.where(folded > 90, 180 - folded, folded)))
+    sine = _sine_in_first_quadrant(np.where(folded > 90, 180 - folded, folded))
+    return np.asarray(sign * sine)
 
 
 def _cosine_of_degrees(degrees: Array) -> Array:
     folded = np.abs(np.fmod(degrees, 360))
     folded = np.where(folded > 180, 360 - folded, folded)
     sign = np.where(folded > 90, -1.0, 1.0)
-    folded = np.where(folded > 90, 180 - folded, folded)
-    return np.asarray(sign * _sine_in_first_quadrant(90 - folded))
+    sine = _sine_in_first_quadrant(90 - np.where(folded > 90, 180 - folded, folded))
+    return np.asarray(sign * sine)
 
 
 def _exponential(values: Array) -> Array:

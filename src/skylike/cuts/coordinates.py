@@ -123,7 +123,8 @@ def _angle(part: str, unit: str, text: str) -> float:
         with warnings.catch_warnings():
             # Of 60 minutes or seconds, more often than not a typing error, astropy only warns.
             warnings.simplefilter("error")
-            return float(Angle(_SPACE_IN_SIGN.sub("", part), unit).degree)
+            # Hours make 12:00:00 to 179.99999999999997; 12 decimals are 4 nanoarcseconds.
+            return round(float(Angle(_SPACE_IN_SIGN.sub("", part), unit).degree), 12)
     except (ValueError, Warning) as error:
         raise CoordinateError(
             f"the position {text!r} is impossible: {part.strip()} has hours, minutes or seconds"

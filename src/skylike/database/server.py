@@ -5,22 +5,15 @@ only and wants a password of everybody. Its data folder is ``<home>/postgres``, 
 ``<home>/credentials.json``, and its port, chosen once, in ``<home>/port``.
 """
 
-import fcntl
 import logging
-import os
-import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
-from skylike.database import ports, roles
+from skylike.database import ports
 from skylike.database.account import check_reachable, server_account
 from skylike.database.binaries import programs_for
 from skylike.database.cluster import (
@@ -35,24 +28,22 @@ from skylike.database.cluster import (
     stop_server,
     write_settings,
 )
-from skylike.database.copy import driver_connection
 from skylike.database.credentials import (
     Credentials,
     credentials_path,
     make_credentials,
     read_credentials,
 )
-from skylike.database.engine import connect, make_engine, parse_url
+from skylike.database.engine import parse_url
+from skylike.database.home import keep_port, kept_port, locked, make_home
+from skylike.database.provision import drop_database, ensure_database
 from skylike.database.tuning import measure_machine, server_settings
-from skylike.errors import ConflictError, DatabaseUnavailableError, SettingsError
+from skylike.errors import DatabaseUnavailableError, SettingsError
 
 logger = logging.getLogger(__name__)
 
 DATABASE: Final = "skylike"
 """Name of the database on the embedded server, and of the role that owns it."""
-
-_LOCK_SECONDS: Final = 120.0
-"""How long one `db start` waits for another; the first makes the data folder in a few seconds."""
 
 _BIND_ATTEMPTS: Final = 5
 
@@ -187,8 +178,8 @@ def start(
     ConflictError
         Another start or stop takes too long.
     """
-    _make_home(home)
-    with _locked(home):
+    make_home(home)
+    with locked(home):
         server = running(home)
         if server is not None:
             if port not in {None, server.port}:
@@ -196,17 +187,17 @@ def start(
                     f"the server runs already, on port {server.port}; run `skylike db stop` "
                     f"before it can move to port {port}"
                 )
-            _ensure_database(home)
+            _provide(home)
             return Started(server.port, was_running=True)
         if port is not None and not ports.is_free(port):
             raise _port_taken(port)
         cluster = _cluster(home)
         is_new = _prepare(home, cluster)
-        kept = _kept_port(home)
+        kept = kept_port(home)
         settings = server_settings(measure_machine()) | dict(overrides or {})
         server = _start_on_some_port(cluster, port, kept, settings)
-        _keep_port(home, server.port)
-        _ensure_database(home)
+        keep_port(home, server.port)
+        _provide(home)
         moved = port is None and kept is not None and kept != server.port
         return Started(
             server.port, was_running=False, is_new=is_new, abandoned_port=kept if moved else None
@@ -223,7 +214,7 @@ def stop(home: Path) -> bool:
     """
     if running(home) is None:
         return False
-    with _locked(home):
+    with locked(home):
         if running(home) is None:
             return False
         stop_server(_cluster(home))
@@ -232,49 +223,9 @@ def stop(home: Path) -> bool:
 
 def recreate_database(home: Path) -> None:
     """Drop the embedded database ``skylike``, whoever is connected, and make it anew."""
-    with _locked(home), _administer(superuser_url(home)) as connection:
-        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))
-        _ensure_database(home)
-
-
-def _make_home(home: Path) -> None:
-    if home.is_dir():
-        return
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            # Whatever root's umask: the server's user must get through to its data folder.
-            home.chmod(0o755)
-    except OSError as error:
-        raise SettingsError(
-            f"{home} cannot be made ({error.strerror}); set SKYLIKE_HOME to a folder of yours"
-        ) from error
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """Let one process at a time start, stop or reset; a killed one frees the lock."""
-    path = home / "server.lock"
-    try:
-        file = path.open("w", encoding="ascii")
-    except OSError as error:
-        raise SettingsError(
-            f"{path} cannot be written ({error.strerror}); set SKYLIKE_HOME to a folder of yours"
-        ) from error
-    with file:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ConflictError(
-                        f"another `skylike db` command has held {path} for two minutes; "
-                        "wait or stop it"
-                    ) from None
-                time.sleep(0.1)
-        yield
+    with locked(home):
+        drop_database(superuser_url(home), DATABASE)
+        _provide(home)
 
 
 def _cluster(home: Path) -> Cluster:
@@ -334,71 +285,5 @@ def _place_settings(port: int) -> dict[str, str]:
     }
 
 
-def _kept_port(home: Path) -> int | None:
-    try:
-        return int((home / "port").read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _keep_port(home: Path, port: int) -> None:
-    part = home / "port.part"
-    part.write_text(f"{port}\n", encoding="ascii")
-    part.replace(home / "port")
-
-
-@contextmanager
-def _administer(url: URL) -> Iterator[Connection]:
-    engine: Engine = make_engine(url, application="skylike db")
-    try:
-        with connect(engine.execution_options(isolation_level="AUTOCOMMIT")) as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def _ensure_database(home: Path) -> None:
-    """Make roles, database and extension where they are missing, as the superuser."""
-    superuser = superuser_url(home)
-    credentials = read_credentials(home)
-    with _administer(superuser) as connection:
-        roles.ensure_owner(connection, DATABASE)
-        roles.ensure_roles(connection)
-        for role in (DATABASE, roles.SERVICE, roles.READER):
-            _set_password(connection, role, asdict(credentials)[role])
-        # Nobody but the superuser has business in the server's own databases.
-        for name in ("postgres", "template1"):
-            connection.execute(sa.text(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"))
-        found = connection.scalar(
-            sa.text("SELECT count(*) FROM pg_database WHERE datname = :name"), {"name": DATABASE}
-        )
-        if not found:
-            connection.execute(sa.text(f"CREATE DATABASE {DATABASE} OWNER {DATABASE}"))
-    with _administer(superuser.set(database=DATABASE)) as connection:
-        roles.ensure_extension(connection)
-        # A newer wheel brings a newer pgvector.
-        connection.execute(sa.text("ALTER EXTENSION vector UPDATE"))
-        roles.restrict_public(connection)
-
-
-def _set_password(connection: Connection, role: str, password: str) -> None:
-    # Encrypted here: the password itself never gets into the server's log.
-    hashed = driver_connection(connection).pgconn.encrypt_password(
-        password.encode(), role.encode(), b"scram-sha-256"
-    )
-    connection.execute(
-        sa.text(f"ALTER ROLE {role} PASSWORD '{hashed.decode()}'".replace(":", r"\:"))
-    )
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the bytes of the files below a folder; 0 where there is none."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def remove_files(home: Path) -> list[Path]:
-    """Remove cutouts, encoders and job files; return the folders removed."""
-    folders = [home / name for name in ("cutouts", "encoders", "jobs") if (home / name).is_dir()]
-    for folder in folders:
-        shutil.rmtree(folder)
-    return folders
+def _provide(home: Path) -> None:
+    ensure_database(superuser_url(home), DATABASE, credentials=read_credentials(home))

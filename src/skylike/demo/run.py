@@ -17,7 +17,7 @@ from skylike.demo.questions import QUESTIONS, Question, cone_around, pick_exampl
 from skylike.demo.store import check_no_other_survey, fetch_embedded
 from skylike.devices import choose_device
 from skylike.embeddings.extract import embed_galaxies
-from skylike.embeddings.recipe import load_recipe
+from skylike.embeddings.recipe import TrainRecipe, load_recipe
 from skylike.embeddings.register import train_on_catalog
 from skylike.embeddings.store import activate_encoder, fetch_encoders
 from skylike.errors import SkylikeError
@@ -41,7 +41,7 @@ ENCODER: Final = "demo"
 """Encoder that the demo trains."""
 
 RESULTS: Final = 10
-"""Galaxies in each answer: a table fits a screen, and precision@10 is what retrieval papers report."""
+"""Galaxies in each answer: they fit a screen, and retrieval papers report precision@10."""
 
 
 @dataclass(frozen=True)
@@ -126,21 +126,21 @@ def run_demo(
     with stages.stage("simulate", f"Simulate {galaxies:,} galaxies with known classes"):
         survey = simulate(output / "survey", galaxies=galaxies, seed=seed, progress=progress)
     with stages.stage("load", "Load the catalog and the cutouts"):
-        load_file(
-            engine, survey.catalog, options=LoadOptions(survey=SURVEY), progress=progress
-        )
+        load_file(engine, survey.catalog, options=LoadOptions(survey=SURVEY), progress=progress)
         added = add_images(
-            engine, survey.images, folder=home / "cutouts", survey=SURVEY, progress=progress
+            engine, list(survey.images), folder=home / "cutouts", survey=SURVEY, progress=progress
         )
         for sentence in refusals(added):
             raise SkylikeError(sentence)
     with stages.stage("train", "Train an encoder on the cutouts, without labels"):
-        _train_once(engine, home=home, device=device, progress=progress)
+        _train_once(engine, galaxies, home=home, device=device, progress=progress)
     with stages.stage("embed", "Embed every galaxy"):
         embed_galaxies(engine, ENCODER, device=choose_device(device), progress=progress)
         with engine.begin() as connection:
             activate_encoder(connection, ENCODER)
-    with stages.stage("neighbors", "Find the 999 most similar galaxies of each, within 0.5 mag in r"):
+    with stages.stage(
+        "neighbors", "Find the 999 most similar galaxies of each, within 0.5 mag in r"
+    ):
         build_neighbors(
             engine,
             ENCODER,
@@ -151,24 +151,36 @@ def run_demo(
     with stages.stage("search", "Ask three questions"):
         truth, vectors = fetch_embedded(engine, ENCODER, read_truth(survey.truth))
         answers = tuple(_ask(engine, truth, question, output) for question in QUESTIONS)
-    precision = class_precision(
-        vectors, truth["class"].to_pylist(), k=RESULTS
-    )
+    precision = class_precision(vectors, truth["class"].to_pylist(), k=RESULTS)
     return DemoReport(answers, tuple(precision), stages.seconds, truth.num_rows)
 
 
-def _train_once(engine: Engine, *, home: Path, device: str, progress: Progress) -> None:
+def _train_once(
+    engine: Engine, galaxies: int, *, home: Path, device: str, progress: Progress
+) -> None:
     with connect(engine) as connection:
         if any(record.name == ENCODER for record in fetch_encoders(connection)):
             return
     train_on_catalog(
         engine,
-        load_recipe("small"),
+        _recipe_for(galaxies),
         folder=home / "encoders",
         name=ENCODER,
         device=choose_device(device),
         progress=progress,
     )
+
+
+def _recipe_for(galaxies: int) -> TrainRecipe:
+    """Return the recipe ``small``, with a smaller batch where there are few galaxies.
+
+    An epoch needs a batch, and 8 batches or more make it worth its name.
+    """
+    recipe = load_recipe("small")
+    batch_size = recipe.batch_size
+    while batch_size > 32 and batch_size * 8 > galaxies:
+        batch_size //= 2
+    return load_recipe("small", batch_size=batch_size)
 
 
 def _ask(engine: Engine, truth: pa.Table, question: Question, output: Path) -> Answered:
@@ -182,7 +194,8 @@ def _ask(engine: Engine, truth: pa.Table, question: Question, output: Path) -> A
     found = answer(engine, query)
     tiles = fetch_tiles(engine, found.examples, found.result)
     sheet = output / f"{question.kind}.png"
-    save_sheet(make_sheet(tiles.images, tiles.captions, title=question.words), sheet)
+    drawn = make_sheet(tiles.images, tiles.captions, title=question.words, queries=tiles.queries)
+    save_sheet(drawn, sheet)
     kinds = dict(zip(truth["galaxy_id"].to_pylist(), truth["class"].to_pylist(), strict=True))
     n_of_kind = sum(
         kinds.get(result_id) == question.kind

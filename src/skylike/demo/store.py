@@ -32,8 +32,8 @@ def check_no_other_survey(engine: Engine, name: str) -> None:
         names = connection.scalars(others).all()
     if names:
         raise ConflictError(
-            f"the database holds your own galaxies ({', '.join(names)}), and the demo would mix simulated "
-            "ones in; give it a data folder of its own: SKYLIKE_HOME=... skylike demo"
+            f"the database holds your own galaxies ({', '.join(names)}), and the demo would "
+            "mix simulated ones in; give it a data folder of its own: SKYLIKE_HOME=... skylike demo"
         )
 
 

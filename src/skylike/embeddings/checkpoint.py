@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +70,12 @@ def load_whole(path: Path, *, format: str, device: str = "cpu") -> dict[str, Any
     CheckpointError
         The file is missing, truncated, not ours, or of another kind.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path}: the checkpoint is missing; train the encoder again")
     try:
+        if not zipfile.is_zipfile(path):  # torch would go on and try it as a bare pickle
+            raise ValueError("not a zip archive")  # noqa: TRY301 - one sentence for all damage
         contents = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path}: the checkpoint is missing; train the encoder again"
-        ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"{path}: not a readable checkpoint (truncated, or not made by skylike); "

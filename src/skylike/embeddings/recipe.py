@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from skylike.bands import CROP_SIZE_PIX
 from skylike.embeddings.resnet import ARCHITECTURES, Stem
@@ -151,7 +151,7 @@ class TrainRecipe:
 def _check_choices(recipe: TrainRecipe) -> None:
     choices: dict[str, tuple[str | int, ...]] = {
         "architecture": ARCHITECTURES,
-        "stem": ("standard", "small"),
+        "stem": get_args(Stem),
         "input": ("flux", "rgb"),
         "optimizer": ("sgd", "adamw"),
         "bin_pix": (1, 2, 4),
@@ -200,8 +200,19 @@ RECIPES: Final[Mapping[str, TrainRecipe]] = {
     "paper": TrainRecipe(),
     "small": TrainRecipe(
         name="small",
-        width=0.5,
         architecture="resnet18",
+        width=0.5,
+        input="rgb",
+        bin_pix=2,
+        batch_size=64,
+        epochs=14.0,
+        learning_rate=0.06,
+        warmup_epochs=0.5,
+        queue=1024,
+        encoder_momentum=0.99,
+        projection_hidden=256,
+        projection_dimension=64,
+        normalization_groups=4,
     ),
 }
 """The recipes that ship."""

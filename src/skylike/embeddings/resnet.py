@@ -15,10 +15,10 @@ from typing_extensions import override
 
 from skylike.errors import SettingsError
 
-Stem = Literal["standard", "small"]
-"""``standard``: 7x7 stride 2 and 3x3 pooling stride 2, for inputs of about 96 pixels and more.
-``small``: one 3x3 convolution of stride 1, as He et al. 2016 (section 4.2) use for inputs of 32
-pixels."""
+Stem = Literal["standard", "strided", "small"]
+"""``standard``: 7x7 of stride 2, then 3x3 pooling of stride 2; for inputs of 96 pixels and more.
+``strided``: one 3x3 of stride 2, for about 48. ``small``: one 3x3 of stride 1, as He et al. 2016
+(section 4.2) use for 32."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class ResNet(nn.Module):
         self.conv1 = (
             nn.Conv2d(3, base, 7, stride=2, padding=3, bias=False)
             if stem == "standard"
-            else _convolution(3, base, 3)
+            else _convolution(3, base, 3, stride=2 if stem == "strided" else 1)
         )
         self.bn1 = GroupedBatchNorm2d(base)
         self.relu = nn.ReLU(inplace=True)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from skylike.catalog.load import load_file
 from skylike.catalog.plan import LoadOptions
+from skylike.catalog.store import fetch_galaxy_ids
 from skylike.database.engine import connect
 from skylike.errors import ImageFileError, SurveyFileError
 from skylike.images.convert import convert_cubes, convert_pictures
@@ -29,7 +30,13 @@ from skylike.images.publish import (
 from skylike.images.read import open_images
 from skylike.images.report import InputReport
 from skylike.images.rows import UNKNOWN_ID, CutoutRows, FileDescription
-from skylike.images.store import StoredFile, fetch_unlinked_rows, find_file, link_later
+from skylike.images.store import (
+    StoredFile,
+    fetch_unlinked_rows,
+    find_file,
+    find_survey_of,
+    link_later,
+)
 from skylike.progress import SILENT, Progress
 from skylike.survey.legacy import release_survey
 
@@ -37,6 +44,14 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_SURVEY = "images"
 """Survey of galaxies that only their images make known, where no other is given."""
+
+_NO_SURVEY = (
+    f"identifiers are taken as those of survey {DEFAULT_SURVEY}; if they are of another, "
+    "say --survey and add again"
+)
+
+_SAMPLED_OBJECTS = 1000
+"""Objects of a file that are looked up to find their survey."""
 
 
 def add_images(
@@ -59,8 +74,9 @@ def add_images(
     folder
         Where HDF5 files are written; made where it is not there.
     survey
-        Survey that identifiers belong to and that new galaxies join. None takes the data release
-        that an HDF5 file of the Legacy Surveys names, and otherwise :data:`DEFAULT_SURVEY`.
+        Survey that identifiers belong to and that new galaxies join. None takes, for an HDF5 file
+        of the Legacy Surveys, the survey that has its objects or else its data release; and for
+        all others :data:`DEFAULT_SURVEY`.
     listing
         CSV of pictures; None looks beside them.
 
@@ -99,6 +115,8 @@ def _add_input(
     report = replace(_report(source), refused=converted.refused, notes=converted.notes)
     if not len(converted.rows):
         return report
+    if survey is None and _has_key(converted.rows):
+        report = replace(report, notes=(*report.notes, _NO_SURVEY))
     file = describe_converted(converted, source.origin, fingerprint)
     report = add_rows(
         engine,
@@ -121,8 +139,10 @@ def _add_in_place(
     progress: Progress,
 ) -> InputReport:
     file, rows = _describe_in_place(source, fingerprint, progress)
-    named = _survey_of(source.root, survey)
-    notes = _load_catalog_fields(engine, source.root, named, progress) if _has_key(rows) else ()
+    named = _survey_of(engine, source.root, rows, survey)
+    notes: tuple[str, ...] = ()
+    if _has_key(rows) and not _all_known(engine, rows, named):
+        notes = _load_catalog_fields(engine, source.root, named, progress)
     return add_rows(engine, file, rows, report=replace(_report(source), notes=notes), survey=named)
 
 
@@ -130,13 +150,26 @@ def _has_key(rows: CutoutRows) -> bool:
     return bool((rows.object_id != UNKNOWN_ID).any())
 
 
-def _survey_of(path: Path, given: str | None) -> str:
-    """Return the survey given, or else the data release that the file names, or the default."""
+def _all_known(engine: Engine, rows: CutoutRows, survey: str) -> bool:
+    """Tell whether the catalog has all objects of a file; a sweep knows more of them than it."""
+    named = rows.object_id[rows.object_id != UNKNOWN_ID]
+    with connect(engine) as connection:
+        return bool((fetch_galaxy_ids(connection, survey, named) >= 0).all())
+
+
+def _survey_of(engine: Engine, path: Path, rows: CutoutRows, given: str | None) -> str:
+    """Return the survey given, or the one that has the objects, or the release, or the default."""
     if given is not None:
         return given
     with open_images(path) as opened:
-        releases = np.asarray(opened["release"][:]) if "release" in opened else np.zeros(1)
-    return release_survey(int(releases.max(initial=0))) or DEFAULT_SURVEY
+        if "release" not in opened:
+            return DEFAULT_SURVEY
+        release = int(np.asarray(opened["release"][:]).max(initial=0))
+    named = rows.object_id[rows.object_id != UNKNOWN_ID]
+    sample = named[:: max(1, len(named) // _SAMPLED_OBJECTS)]
+    with connect(engine) as connection:
+        known = find_survey_of(connection, sample)
+    return known or release_survey(release) or DEFAULT_SURVEY
 
 
 def _load_catalog_fields(
@@ -193,9 +226,10 @@ def _again(
         refused = tuple(read_texts(opened, "refused"))
     linked = without = 0
     if stored.n_unlinked:
+        named = _survey_of(engine, stored.path, rows, survey)
         with connect(engine) as connection, connection.begin():
             rows = rows.take(fetch_unlinked_rows(connection, stored.file_id))
-            links = link_galaxies(connection, rows, survey=_survey_of(stored.path, survey))
+            links = link_galaxies(connection, rows, survey=named)
             without = int((links.galaxy_id == NO_GALAXY).sum())
             kept = best_of_each(links.galaxy_id, rows.coverage)
             linked = link_later(

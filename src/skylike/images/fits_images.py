@@ -69,6 +69,18 @@ def _image_hdu(path: Path, hdus: fits.HDUList) -> ImageHdu:
     raise ImageFileError(f"{path}: holds no image of two or three dimensions; give FITS cutouts")
 
 
+def is_table(path: Path) -> bool:
+    """Tell whether a FITS file holds tables and no image; False for a file that cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            with fits.open(path, memmap=False) as hdus:
+                naxis = [hdu.header.get("NAXIS", 0) for hdu in hdus if hdu.is_image]
+                return len(naxis) < len(hdus) and not any(naxis)
+    except (OSError, EOFError, TypeError, ValueError, zlib.error):
+        return False
+
+
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text[0].lower() + text[1:]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from skylike.errors import ImageFileError
-from skylike.images.fits_images import FITS_SUFFIXES
+from skylike.images.fits_images import FITS_SUFFIXES, is_table
 from skylike.images.pictures import HDF5_SUFFIXES, PICTURE_SUFFIXES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -61,8 +61,8 @@ def find_inputs(paths: Sequence[Path], *, listing: Path | None = None) -> list[I
     ----------
     paths
         Files and folders. A folder gives what it holds, at any depth: its HDF5 files, its FITS
-        files together, its pictures together. FITS files of one folder named one by one are one
-        input.
+        images together (FITS tables are passed over), its pictures together. FITS files of one
+        folder named one by one are one input.
     listing
         CSV of the pictures; None looks for one beside a tar or folder (same name) or in the folder
         (the only one).
@@ -122,7 +122,10 @@ def _folder_inputs(folder: Path, listing: Path | None) -> list[ImageInput]:
         for file in files
         if file.name.lower().endswith(HDF5_SUFFIXES)
     ]
-    cubes = tuple(file for file in files if file.name.lower().endswith(FITS_SUFFIXES))
+    # Catalogs often lie beside cutouts. What cannot be read is kept, to be refused by name.
+    cubes = tuple(
+        file for file in files if file.name.lower().endswith(FITS_SUFFIXES) and not is_table(file)
+    )
     if cubes:
         inputs.append(ImageInput(InputKind.FITS, str(folder), cubes, folder))
     pictures = tuple(file for file in files if file.name.lower().endswith(PICTURE_SUFFIXES))

@@ -64,8 +64,11 @@ def read_pixels(
     if len(kinds) != 1:
         raise ValueError(f"positions must be of one kind, not {sorted(kinds) or 'none'}")
     kind = kinds.pop()
-    pixels = _empty(len(wanted), kind)
     file_ids = index.file_id[wanted]
+    if (file_ids == file_ids[0]).all():
+        file = index.files[int(file_ids[0])]
+        return PixelBatch(wanted, _read_file_rows(file, index.file_row[wanted]), kind)
+    pixels = _empty(len(wanted), kind)
     for file_id in np.unique(file_ids):
         here = np.flatnonzero(file_ids == file_id)
         rows = index.file_row[wanted[here]]
@@ -116,10 +119,11 @@ def iter_pixels(
     for start in range(0, len(blocks), blocks_at_once):
         positions = np.sort(np.concatenate(blocks[start : start + blocks_at_once]))
         read = read_pixels(index, positions)
-        order = np.arange(len(read.positions))
         if shuffle is not None:
-            order = shuffle.permutation(order)
-        read = _join(left, read, order)
+            order = shuffle.permutation(len(read.positions))
+            read = PixelBatch(read.positions[order], read.pixels[order], kind)
+        if len(left.positions):
+            read = _join(left, read)
         full = len(read.positions) - len(read.positions) % batch_size
         for first in range(0, full, batch_size):
             batch = slice(first, first + batch_size)
@@ -129,11 +133,9 @@ def iter_pixels(
         yield left.positions, left.pixels
 
 
-def _join(left: PixelBatch, read: PixelBatch, order: Positions) -> PixelBatch:
-    if not len(left.positions):
-        return PixelBatch(read.positions[order], read.pixels[order], read.kind)
-    pixels: Pixels = np.concatenate([left.pixels, read.pixels[order]])
-    return PixelBatch(np.concatenate([left.positions, read.positions[order]]), pixels, read.kind)
+def _join(left: PixelBatch, read: PixelBatch) -> PixelBatch:
+    pixels: Pixels = np.concatenate([left.pixels, read.pixels])
+    return PixelBatch(np.concatenate([left.positions, read.positions]), pixels, read.kind)
 
 
 def _empty(n: int, kind: str) -> Any:  # noqa: ANN401 - float32 or uint8, by kind
@@ -200,10 +202,15 @@ def read_rows(dataset: h5py.Dataset, rows: npt.NDArray[np.integer]) -> npt.NDArr
     breaks = np.flatnonzero(np.diff(unique) > _GAP_ROWS) + 1
     first = 0
     for run in np.split(unique, breaks):
-        if len(run):
-            block = dataset[int(run[0]) : int(run[-1]) + 1]
-            out[first : first + len(run)] = block[run - run[0]]
-            first += len(run)
+        if not len(run):
+            continue
+        start, stop = int(run[0]), int(run[-1]) + 1
+        place_in_out = slice(first, first + len(run))
+        if stop - start == len(run):
+            dataset.read_direct(out, np.s_[start:stop], place_in_out)
+        else:
+            out[place_in_out] = dataset[start:stop][run - start]
+        first += len(run)
     if len(unique) == len(rows) and np.array_equal(place, np.arange(len(rows))):
         return out
     return out[place]

@@ -268,6 +268,14 @@ def _stage(
     copy_into(connection, "pg_temp.staged_cutout", batch)
 
 
+def find_survey_of(connection: Connection, object_ids: npt.NDArray[np.int64]) -> str | None:
+    """Find the survey that has most of some objects of the Legacy Surveys, or None."""
+    name = connection.scalar(
+        statement("images_survey_of_objects"), {"object_ids": object_ids.tolist()}
+    )
+    return None if name is None else str(name)
+
+
 def fetch_galaxies_within(
     connection: Connection,
     circle: tuple[float, float, float],

@@ -137,7 +137,10 @@ def _add_provenance(table: "TableElement", items: dict[str, Plain]) -> None:
         if value is None:
             continue
         if isinstance(value, str):
-            table.infos.append(Info(name=name, value=value))
+            info = Info(name=name, value=" ".join(value.split()))
+            # An attribute cannot hold line breaks, and a statement without them is all comment.
+            info.content = value if "\n" in value else None
+            table.infos.append(info)
             continue
         datatype = {bool: "boolean", int: "long", float: "double"}[type(value)]
         param = Param(

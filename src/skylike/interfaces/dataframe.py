@@ -30,8 +30,8 @@ def to_arrow(result: SearchResult) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        Each field's metadata has ``description``, ``unit`` and ``ucd`` where known; the schema's has
-        ``skylike``, the provenance in JSON.
+        Each field's metadata has ``description``, ``unit`` and ``ucd`` where known; the schema's
+        has ``skylike``, the provenance in JSON.
     """
     fields = [
         field.with_metadata(_field_metadata(meaning_of(result, field.name)))
@@ -68,7 +68,7 @@ def to_pandas(result: SearchResult) -> "pd.DataFrame":
     for name in result.rows.column_names:
         if result.rows.schema.field(name).type in nullable and not result.rows[name].null_count:
             frame[name] = frame[name].astype(result.rows.schema.field(name).type.to_pandas_dtype())
-    frame.attrs = dict(plain_items(result.provenance))
+    frame.attrs.update(plain_items(result.provenance))
     frame.attrs["units"] = {
         name: meaning_of(result, name).unit
         for name in result.rows.column_names
@@ -83,8 +83,8 @@ def to_table(result: SearchResult) -> "Table":
     Returns
     -------
     astropy.table.Table
-        Masked columns with unit, description and, in ``meta["ucd"]``, the UCD; ``meta`` of the table
-        is the provenance.
+        Masked columns with unit, description and, in ``meta["ucd"]``, the UCD; ``meta`` of the
+        table is the provenance.
     """
     from astropy.table import MaskedColumn, Table  # noqa: PLC0415 - half a second, as above
 

@@ -1,6 +1,5 @@
 """Write a result in one of seven formats, to a file or to standard output."""
 
-import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -46,8 +45,8 @@ def write_result(
     format
         One of :class:`Format`.
     output
-        File to write, complete or not at all; ``-`` is standard output. None is standard output too,
-        for ``table``, ``csv``, ``json`` and ``html`` only: the others are not for the eye.
+        File to write, complete or not at all; ``-`` is standard output. None is standard output
+        too, for ``table``, ``csv``, ``json`` and ``html`` only: the others are for programs.
 
     Raises
     ------
@@ -88,8 +87,10 @@ def _write_file(output: Path, content: bytes) -> None:
     part = output.with_name(f"{output.name}.part")
     try:
         part.write_bytes(content)
-        os.replace(part, output)
+        part.replace(output)
     except OSError as error:
+        if part.is_file():
+            part.unlink()
         raise SettingsError(
             f"{output} cannot be written: {error.strerror}; name a file in a folder that is there"
             " and yours with --output"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from skylike.bands import CUTOUT_SIZE_PIX
+from skylike.errors import SettingsError
+from skylike.files import replaced_file
 
 Picture = npt.NDArray[np.uint8]
 Caption = str | Sequence[str]
@@ -86,6 +89,21 @@ def make_sheet(
         color = _QUERY_COLOR if number < queries else None
         _draw_tile(sheet, images[number], lines[number], corner=corner, frame=color)
     return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet as PNG.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be written.
+    """
+    try:
+        with replaced_file(path) as part:
+            sheet.save(part, format="PNG")
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _columns(results: int) -> int:

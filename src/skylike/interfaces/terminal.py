@@ -29,9 +29,9 @@ _FORMATS: Final = {
     "z_phot": ".3f",
 }
 _SHOWN: Final = (
-    ("rank", "galaxy_id", "similarity", "separation", "ra", "dec", "mag_r", "mag_g", "mag_z")
-    + ("z_spec", "z_phot", "survey", "type")
-    + tuple(f"mag_{band}" for band in BANDS if band not in {"g", "r", "z"})
+    *("rank", "galaxy_id", "similarity", "separation", "ra", "dec", "mag_r", "mag_g", "mag_z"),
+    *("z_spec", "z_phot", "survey", "type"),
+    *(f"mag_{band}" for band in BANDS if band not in {"g", "r", "z"}),
 )
 """By importance: where the terminal is narrow, the last are left out first."""
 

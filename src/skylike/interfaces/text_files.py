@@ -18,8 +18,9 @@ from skylike.search.result import SearchResult
 def csv_text(result: SearchResult) -> str:
     """Write comma-separated values; NULL is nothing between two commas.
 
-    The provenance stands first, in lines that begin with ``#``: ``pandas.read_csv(path, comment="#")``
-    and ``astropy.table.Table.read(path, format="csv", comment="#")`` pass over them.
+    The provenance stands first, in lines that begin with ``#``:
+    ``pandas.read_csv(path, comment="#")`` and
+    ``astropy.table.Table.read(path, format="csv", comment="#")`` pass over them.
     """
     lines = []
     for name, value in plain_items(result.provenance).items():
@@ -35,8 +36,8 @@ def csv_text(result: SearchResult) -> str:
 def json_text(result: SearchResult) -> str:
     """Write an object with ``provenance``, ``columns`` and ``rows``.
 
-    Integers of 64 bits are strings, because JavaScript and many JSON readers round beyond 2^53. NULL
-    and NaN are null.
+    Integers of 64 bits are strings, because JavaScript and many JSON readers round beyond 2^53.
+    NULL and NaN are null.
     """
     columns = [
         {"name": name, **_meaning(meaning_of(result, name))} for name in result.rows.column_names

@@ -37,7 +37,7 @@ SHARD_GALAXIES = 8192
 """Most lists in a shard: 65 MB with k = 999, and four times that while they are written."""
 
 SHARD_PAIRS = 1 << 31
-"""Similarities in a shard, about: half a minute of two cores at d = 2048."""
+"""Similarities in a shard, about: half a minute at d = 2048 and 250 GFLOP/s."""
 
 
 @dataclass(frozen=True)

@@ -318,7 +318,9 @@ def analyze_lists(connection: Connection) -> None:
 
 
 def publish_run(connection: Connection, run: NeighborRun) -> None:
-    """Let readers see a run; the one published before is superseded, and stays until it is dropped.
+    """Let readers see a run; the one before is superseded, and stays until it is dropped.
+
+    Both in the caller's transaction: no reader sees none or two.
 
     Raises
     ------
@@ -330,8 +332,16 @@ def publish_run(connection: Connection, run: NeighborRun) -> None:
             f"neighbor run {run.run_id} is not complete; go on with the `skylike neighbors build` "
             "that began it"
         )
+    # In this order: a unique index lets an encoder have one published run at any moment.
     connection.execute(
-        statement("neighbors_publish"), {"run_id": run.run_id, "encoder_id": run.encoder_id}
+        sa.update(neighbor_run)
+        .where(neighbor_run.c.encoder_id == run.encoder_id, neighbor_run.c.state == "published")
+        .values(state="superseded")
+    )
+    connection.execute(
+        sa.update(neighbor_run)
+        .where(neighbor_run.c.run_id == run.run_id)
+        .values(state="published", published_at=sa.func.now())
     )
 
 

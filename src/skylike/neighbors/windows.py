@@ -16,13 +16,13 @@ import numpy.typing as npt
 from skylike.errors import SettingsError
 
 MINIMUM_TILE = 32
-"""A matrix product with fewer rows than this wastes the processor (our measurement)."""
+"""A matrix product with fewer rows than this wastes the processor: a choice, not tuned."""
 
 TILE_WASTE = 0.06
 """Columns outside a row's window that a tile may compute, as a fraction of its mean window."""
 
 FREE_COLUMNS = 1024
-"""Wasted columns that cost less than the overhead of one more tile (our measurement, d = 2048)."""
+"""Wasted columns that any tile may have: small windows are cheap. A choice, not tuned."""
 
 
 @dataclass(frozen=True)

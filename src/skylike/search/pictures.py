@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine
 
-from skylike.bands import CUTOUT_SIZE_PIX
 from skylike.embeddings.store import EncoderRecord
 from skylike.images.pictures import read_picture
 from skylike.images.read import read_pixels
@@ -18,9 +17,6 @@ from skylike.progress import SILENT, Progress
 from skylike.search.examples import Example, Image, normalize
 from skylike.search.result import SearchResult
 from skylike.search.store import fetch_cutouts, reading
-
-NO_IMAGE: Final = 96
-"""Gray level of a tile without a picture: a raw vector, or a cutout that is gone."""
 
 MAX_SHEET: Final = 200
 """Results on a contact sheet: 201 tiles of 152 pixels are as much as one picture shows."""
@@ -86,16 +82,19 @@ class Tiles:
     Attributes
     ----------
     images
-        (h, w, 3) uint8 each.
+        (h, w, 3) uint8 each, None where there is none: a raw vector, a galaxy without a cutout.
     captions
         As many; lines are separated by newlines.
     title
         The query in words.
+    queries
+        How many of the first images are the query.
     """
 
-    images: list[Image]
+    images: list[Image | None]
     captions: list[str]
     title: str
+    queries: int
 
 
 def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResult) -> Tiles:
@@ -110,23 +109,24 @@ def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResul
     wanted = [e.galaxy_id for e in examples if e.galaxy_id is not None]
     wanted += [row["galaxy_id"] for row in rows]
     pictures = _fetch_pictures(engine, wanted, encoder=result.provenance.encoder)
-    images, captions = [], []
+    images: list[Image | None] = []
+    captions = []
     for example in examples:
-        image = example.image
-        if image is None and example.galaxy_id is not None:
-            image = pictures.get(example.galaxy_id)
-        images.append(_blank() if image is None else image)
+        stored = None if example.galaxy_id is None else pictures.get(example.galaxy_id)
+        images.append(stored if example.image is None else example.image)
         captions.append(f"query\n{example.label}")
     for row in rows:
-        images.append(pictures.get(row["galaxy_id"], _blank()))
+        images.append(pictures.get(row["galaxy_id"]))
         magnitude = row.get("mag_r")
         brightness = "" if magnitude is None else f"  r {magnitude:.1f}"
         captions.append(
             f"{row['rank']}  {row['similarity']:.3f}\ngalaxy {row['galaxy_id']}{brightness}"
         )
     provenance = result.provenance
-    where = f" where {provenance.cut}" if provenance.cut else ""
-    return Tiles(images, captions, f"{provenance.query}{where}")
+    limits = [f"where {provenance.cut}"] if provenance.cut else []
+    limits += [f"within {provenance.cone}"] if provenance.cone else []
+    title = " ".join([provenance.query, *limits])
+    return Tiles(images, captions, title, queries=len(examples))
 
 
 def _fetch_pictures(engine: Engine, galaxy_ids: Sequence[int], *, encoder: str) -> dict[int, Image]:
@@ -140,7 +140,3 @@ def _fetch_pictures(engine: Engine, galaxy_ids: Sequence[int], *, encoder: str) 
             for place, image in zip(of_kind, pixels, strict=True):
                 pictures[int(index.galaxy_id[place])] = _color(image, kind)
     return pictures
-
-
-def _blank() -> Image:
-    return np.full((CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX, 3), NO_IMAGE, dtype=np.uint8)

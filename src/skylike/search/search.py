@@ -183,10 +183,10 @@ def _rows(
     catalog = store.fetch_galaxies(connection, ranking.galaxy_ids)
     apart = nearest_separation(ranking.points, target.anchors)
     own = {
-        "rank": pa.array(np.arange(1, len(ranking.galaxy_ids) + 1, dtype=np.int32)),
+        "rank": pa.array(np.arange(1, len(apart) + 1, dtype=np.int32)),
         "galaxy_id": catalog["galaxy_id"],
         "similarity": pa.array(ranking.similarities),
-        "separation": pa.array(apart, from_pandas=True),  # NaN becomes null
+        "separation": pa.array(apart, mask=np.isnan(apart)),
     }
     others = {name: catalog[name] for name in catalog.column_names if name not in own}
     rows = pa.table(own | others)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 BRICK_SIZE_DEG: Final = 0.25
-"""Height of a brick, and the most that it is wide (Legacy Surveys, "Bricks" of the DR9 description)."""
+"""Height of a brick, and the most that it is wide (Legacy Surveys, DR9 description)."""
 
 _ROWS: Final = 721
 
@@ -15,7 +15,9 @@ def _columns_per_row() -> npt.NDArray[np.int64]:
     """Bricks in each row of declination: an even number, one at each pole; 662,174 in all."""
     center = -90 + BRICK_SIZE_DEG * np.arange(_ROWS)
     nearest_equator = np.maximum(np.abs(center) - BRICK_SIZE_DEG / 2, 0)
-    columns = np.ceil(360 / BRICK_SIZE_DEG * np.cos(np.radians(nearest_equator)) / 2) * 2
+    columns: npt.NDArray[np.float64] = (
+        np.ceil(360 / BRICK_SIZE_DEG * np.cos(np.radians(nearest_equator)) / 2) * 2
+    )
     columns[[0, -1]] = 1
     return columns.astype(np.int64)
 
@@ -43,7 +45,7 @@ def brick_of(
     column = np.minimum((ra / width).astype(np.int64), columns[row] - 1)
     first = np.concatenate([[0], np.cumsum(columns)[:-1]])
     ra_tenths = np.floor((column + 0.5) * width * 10).astype(np.int64)
-    # Python's integer division: -3.375 deg is "m033" by floor, but the survey cuts toward zero.
+    # Names cut toward zero: a center at -3.25 is m032.
     dec_tenths = np.trunc((row * BRICK_SIZE_DEG - 90) * 10).astype(np.int64)
     sign = np.where(row * BRICK_SIZE_DEG < 90, "m", "p")
     names = [

@@ -27,8 +27,10 @@ PREVALENCE: Final = {
     GalaxyClass.STAR_ARTIFACT: 0.04,
     GalaxyClass.LENS: 0.01,
 }
-"""Share of each class. Common classes are as on the sky; rings, mergers and above all lenses (one galaxy
-in 10,000) are far more common here, so that a survey of thousands has enough of them to search for.
+"""Share of each class.
+
+Rings, mergers and above all lenses (one galaxy in 10,000) are far more common here than on the sky,
+so that a survey of thousands has enough of them to search for.
 """
 
 STAR: Final = "star"

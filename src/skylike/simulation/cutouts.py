@@ -60,3 +60,22 @@ def _target(population: Population, row: int) -> Target:
         old=population.old_flux[row],
         young=population.young_flux[row],
     )
+
+
+def draw_block(population: Population, *, first: int, seed: int) -> Pixels:
+    """Draw consecutive galaxies of a survey in any process: (b, 3, 152, 152).
+
+    Parameters
+    ----------
+    first
+        Row of the first galaxy in the survey: with ``seed`` it fixes the random numbers.
+    """
+    seeds = (
+        np.random.SeedSequence(seed, spawn_key=(3, first + row)) for row in range(len(population))
+    )
+    return np.stack(
+        [
+            draw_cutout(population, row, rng=np.random.default_rng(own))
+            for row, own in enumerate(seeds)
+        ]
+    )

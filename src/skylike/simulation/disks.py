@@ -1,14 +1,16 @@
 """Disks with a pattern: spirals with arms and knots, rings with a nucleus."""
 
+from collections.abc import Callable
+
 import galsim
 import numpy as np
 import numpy.typing as npt
 
-from skylike.simulation.distributions import Floats
 from skylike.simulation.scene import Light, Points, Scene, Target
 from skylike.simulation.smooth import bulge
 
 _Map = npt.NDArray[np.float32]
+_Array = npt.NDArray[np.floating]
 
 KNOT_LIGHT = 0.12
 """Share of the young light in knots of star formation."""
@@ -17,12 +19,13 @@ KNOT_LIGHT = 0.12
 def spiral(target: Target, rng: np.random.Generator) -> Scene:
     """Draw a spiral: red bulge, old disk with faint arms and dust, bright blue arms with knots.
 
-    Arms are logarithmic spirals r = exp(angle * tan(pitch)) with a pitch of 10 to 28 degrees (Kennicutt
-    1981, AJ 86, 1847); two arms are the rule. A third of all have a bar.
+    Arms are logarithmic spirals r = exp(angle * tan(pitch)) with a pitch of 10 to 28 degrees
+    (Kennicutt 1981, AJ 86, 1847); two arms are the rule. A third of all have a bar.
     """
     arms = int(rng.choice([2, 2, 2, 3, 4]))
     wind = 1 / np.tan(np.radians(rng.uniform(10, 28) if arms == 2 else rng.uniform(16, 32)))
-    wind *= rng.choice([-1, 1])
+    # A float64 scalar would make the float32 maps float64.
+    wind = float(wind) * (1 if rng.random() < 0.5 else -1)
     phase = rng.uniform(0, 2 * np.pi)
     wobble, wobble_phase = rng.uniform(0.1, 0.35), rng.uniform(0, 2 * np.pi)
     sharpness = rng.uniform(2.0, 4.0)
@@ -30,9 +33,10 @@ def spiral(target: Target, rng: np.random.Generator) -> Scene:
     scale = target.radius / 1.5  # the arms carry more light outside than a bare disk of this scale
     inner = 0.8 * scale
 
-    def crest(radius: Floats | _Map) -> Floats | _Map:
+    def crest(radius: _Array) -> _Array:
         log_radius = np.log(np.maximum(radius, 0.05 * scale) / scale)
-        return wind * log_radius + phase + wobble * np.sin(2.3 * log_radius + wobble_phase)
+        wave = wobble * np.sin(2.3 * log_radius + wobble_phase)
+        return np.asarray(wind * log_radius + phase + wave)
 
     def disk(x: _Map, y: _Map, *, power: float, contrast: float, dust: float) -> _Map:
         u, v = target.to_disk(x, y)
@@ -69,13 +73,18 @@ def spiral(target: Target, rng: np.random.Generator) -> Scene:
 
 
 def _bar(target: Target, *, angle: float, length: float) -> galsim.GSObject:
-    """A flat-topped ellipse in the plane of the disk, as the inclination shows it."""
+    """Return a flat-topped ellipse in the plane of the disk, as the inclination shows it."""
     straight = galsim.Sersic(0.5, half_light_radius=length).transform(1, 0, 0, 0.3)
     return target.flatten(straight.rotate(angle * galsim.radians))
 
 
-def _arm_knots(  # type: ignore[no-untyped-def] # crest is a closure over arrays and scalars alike
-    target: Target, rng: np.random.Generator, *, crest, arms: int, scale: float
+def _arm_knots(
+    target: Target,
+    rng: np.random.Generator,
+    *,
+    crest: Callable[[_Array], _Array],
+    arms: int,
+    scale: float,
 ) -> Points:
     n = int(rng.integers(15, 50))
     radius = scale * np.clip(rng.gamma(4.0, 0.5, size=n), 0.8, 4.0)
@@ -87,14 +96,15 @@ def _arm_knots(  # type: ignore[no-untyped-def] # crest is a closure over arrays
 
 
 def ring(target: Target, rng: np.random.Generator) -> Scene:
-    """Draw a ring galaxy: a red nucleus, a faint disk and a bright blue ring, thicker on one side."""
+    """Draw a ring galaxy: a red nucleus, a faint disk, a bright blue ring stronger on one side."""
     ring_radius = target.radius * rng.uniform(1.25, 1.55)
     width = ring_radius * rng.uniform(0.10, 0.20)
     center_u, center_v = rng.normal(0, 0.06 * ring_radius, size=2)
     modes = [(m, rng.uniform(0, 0.5 / m), rng.uniform(0, 2 * np.pi)) for m in (1, 2, 3)]
 
-    def along(angle: _Map | Floats) -> _Map | Floats:
-        return np.maximum(1 + sum(size * np.cos(m * angle - phase) for m, size, phase in modes), 0.1)
+    def along(angle: _Array) -> _Array:
+        waves = sum(size * np.cos(m * angle - phase) for m, size, phase in modes)
+        return np.asarray(np.maximum(1 + waves, 0.1))
 
     def annulus(x: _Map, y: _Map) -> _Map:
         u, v = target.to_disk(x, y)
@@ -106,9 +116,7 @@ def ring(target: Target, rng: np.random.Generator) -> Scene:
     n = int(rng.integers(8, 24))
     angle = rng.uniform(0, 2 * np.pi, size=n)
     distance = ring_radius + rng.normal(0, 0.6 * width, size=n)
-    x, y = target.to_sky(
-        center_u + distance * np.cos(angle), center_v + distance * np.sin(angle)
-    )
+    x, y = target.to_sky(center_u + distance * np.cos(angle), center_v + distance * np.sin(angle))
     weight = rng.lognormal(0, 0.7, size=n) * along(angle)
     nucleus_share = rng.uniform(0.5, 0.7)
     disk = target.flatten(galsim.Exponential(half_light_radius=0.9 * ring_radius))

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,9 +31,11 @@ class LogNormal:
 
     def sample(self, rng: np.random.Generator, n: int) -> Floats:
         """Draw n values by the inverse of the cumulative distribution."""
-        frozen = stats.lognorm(self.shape, loc=self.loc, scale=self.scale)
-        quantile = rng.uniform(frozen.cdf(self.low), frozen.cdf(self.high), size=n)
-        return np.asarray(np.clip(frozen.ppf(quantile), self.low, self.high), dtype=np.float64)
+        limits = np.maximum((np.array([self.low, self.high]) - self.loc) / self.scale, 1e-300)
+        low, high = special.ndtr(np.log(limits) / self.shape)
+        normal = special.ndtri(rng.uniform(low, high, size=n))
+        drawn = self.loc + self.scale * np.exp(self.shape * normal)
+        return np.asarray(np.clip(drawn, self.low, self.high), dtype=np.float64)
 
 
 EBV: Final = LogNormal(0.67306, 0.001146, 0.03338, 0.0, 1.0)
@@ -64,7 +66,7 @@ def sample_bands(
 def sample_magnitudes(
     rng: np.random.Generator, n: int, *, limits: tuple[float, float], slope: float
 ) -> Floats:
-    """Draw magnitudes whose number counts rise by ``slope`` dex each magnitude within ``limits``."""
+    """Draw magnitudes whose number counts rise by ``slope`` dex each magnitude."""
     low, high = (10 ** (slope * (limit - limits[1])) for limit in limits)
     magnitude = limits[1] + np.log10(rng.uniform(low, high, size=n)) / slope
     return np.clip(magnitude, *limits)
@@ -74,15 +76,15 @@ def sample_normal(
     rng: np.random.Generator, n: int, *, mean: float, sigma: float, limits: tuple[float, float]
 ) -> Floats:
     """Draw from a normal distribution cut at ``limits``, which may lie far in its wings."""
-    low, high = ((limit - mean) / sigma for limit in limits)
-    drawn = stats.truncnorm(low, high, loc=mean, scale=sigma).rvs(size=n, random_state=rng)
+    low, high = special.ndtr((np.array(limits) - mean) / sigma)
+    drawn = mean + sigma * special.ndtri(rng.uniform(low, high, size=n))
     return np.asarray(np.clip(drawn, *limits), dtype=np.float64)
 
 
 def sample_cone(
     rng: np.random.Generator, n: int, *, ra: float, dec: float, radius: float
 ) -> tuple[Floats, Floats]:
-    """Draw positions uniform on the sky within ``radius`` degrees of a center: ra, dec in degrees."""
+    """Draw positions uniform on the sky within ``radius`` degrees of a center: ra, dec."""
     # 1 - cos(d) is uniform; its form by half angles keeps digits in small cones.
     half = np.sqrt(rng.uniform(size=n)) * np.sin(np.radians(radius) / 2)
     distance = 2 * np.arcsin(np.minimum(half, 1.0))
@@ -94,7 +96,7 @@ def sample_cone(
 def offset_positions(
     ra: Floats, dec: Floats, *, distance: Floats, angle: Floats
 ) -> tuple[Floats, Floats]:
-    """Go ``distance`` radians from positions in degrees, ``angle`` radians from north through east."""
+    """Go ``distance`` from positions in degrees, at ``angle`` from north through east, radians."""
     dec0 = np.radians(dec)
     east = np.sin(angle) * np.sin(distance)
     ahead = np.cos(dec0) * np.cos(distance) - np.sin(dec0) * np.sin(distance) * np.cos(angle)
@@ -106,9 +108,9 @@ def offset_positions(
 
 
 def apportion(total: int, shares: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Split ``total`` by ``shares`` into whole numbers (largest remainder); ties go to the rarest."""
+    """Split ``total`` by ``shares`` into whole numbers (largest remainder); ties go to the rare."""
     exact = total * np.asarray(shares, dtype=np.float64) / np.sum(shares)
-    counts = np.floor(exact + 1e-9).astype(np.int64)
+    counts: npt.NDArray[np.int64] = np.floor(exact + 1e-9).astype(np.int64)
     order = np.lexsort((np.asarray(shares), counts - exact))
     counts[order[: total - int(counts.sum())]] += 1
     return counts

@@ -1,4 +1,4 @@
-"""Light to pixels: GalSim's profiles and our maps meet the PSF in Fourier space, noise comes last."""
+"""Light to pixels: GalSim's profiles and our maps meet the PSF in Fourier space."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,7 +10,7 @@ import scipy.fft
 
 from skylike.bands import CUTOUT_SIZE_PIX, PIXEL_SCALE_ARCSEC
 from skylike.simulation.distributions import Floats
-from skylike.simulation.scene import Brightness, Light, Points, Scene
+from skylike.simulation.scene import Brightness, Points, Scene
 
 Pixels = npt.NDArray[np.float32]
 
@@ -21,20 +21,20 @@ GRID_SIZES: Final = (48, 64, 96, 128, 192, 256, 320)
 """Sides of the square grids that galaxies are drawn on, in pixels; the FFT is fast at each."""
 
 OVERSAMPLING: Final = 2
-"""Samples on a side of each pixel of a brightness map, averaged; FFTs then take the pixel out again."""
+"""Samples on a side of each pixel of a brightness map; their mean is the pixel."""
 
 
 def draw_scene(scene: Scene, *, psf_sigma: Floats, pixels: Pixels) -> None:
     """Add a scene, seen through the PSF, to a cutout.
 
-    Light is exact in total: whatever of the PSF's and the galaxy's wings leaves the grid comes back at
-    the opposite edge of the grid, and only a galaxy larger than the cutout loses flux.
+    Light is exact in total: what leaves the grid comes back at its opposite edge, and only a galaxy
+    larger than the cutout loses flux.
 
     Parameters
     ----------
     psf_sigma
-        (3,) sigma in pixels of the PSF in g, r, z; its FWHM is 2.3548 sigma, its shape Moffat's, and
-        the pixel is part of it, as in PSF sizes measured on images.
+        (3,) sigma in pixels of the PSF in g, r, z; its FWHM is 2.3548 sigma, its shape Moffat's,
+        and the pixel is part of it, as in PSF sizes measured on images.
     pixels
         (3, h, w) nanomaggies, changed in place; the scene's center falls on the cutout's.
     """
@@ -46,7 +46,11 @@ def draw_scene(scene: Scene, *, psf_sigma: Floats, pixels: Pixels) -> None:
 
 
 def draw_small(
-    places: Floats, *, profiles: Sequence[galsim.GSObject], fluxes: Floats, psf_sigma: Floats,
+    places: Floats,
+    *,
+    profiles: Sequence[galsim.GSObject],
+    fluxes: Floats,
+    psf_sigma: Floats,
     pixels: Pixels,
 ) -> None:
     """Add small galaxies and stars, each on a grid of its own about its pixel.
@@ -66,7 +70,9 @@ def draw_small(
         whole = np.round(place / PIXEL_SCALE_ARCSEC)
         rest = place - whole * PIXEL_SCALE_ARCSEC
         shape = _fourier(profile.shift(*rest), size)
-        stamp = scipy.fft.irfft2(psf * shape * flux[:, None, None].astype(np.float32), s=(size, size))
+        stamp = scipy.fft.irfft2(
+            psf * shape * flux[:, None, None].astype(np.float32), s=(size, size)
+        )
         _add_centered(
             scipy.fft.fftshift(stamp, axes=(1, 2)), pixels, x=int(whole[0]), y=int(whole[1])
         )
@@ -88,7 +94,8 @@ def _grid_size(extent: float) -> int:
 
 
 def _psf(psf_sigma: Floats, size: int) -> npt.NDArray[np.complex64]:
-    """Transform the PSF of each band, moved from the middle of a pixel to the center of even grids."""
+    """Transform the PSF of each band, moved from the middle of a pixel to a corner of it."""
+    # The center of a cutout of 152 pixels lies between pixels 75 and 76.
     half = PIXEL_SCALE_ARCSEC / 2
     psfs = (galsim.Moffat(MOFFAT_BETA, fwhm=2.3548 * s * PIXEL_SCALE_ARCSEC) for s in psf_sigma)
     return np.stack([_fourier(psf.shift(-half, -half), size) for psf in psfs])
@@ -148,7 +155,7 @@ def _transform_points(points: Points, size: int) -> npt.NDArray[np.complex64]:
 
 
 def _fourier(profile: galsim.GSObject, size: int) -> npt.NDArray[np.complex64]:
-    """Sample the Fourier transform of a profile at the frequencies of ``rfft2``, (size, size//2+1)."""
+    """Sample the Fourier transform of a profile at ``rfft2``'s frequencies, (size, size//2+1)."""
     bounds = galsim.BoundsI(0, size // 2, -size // 2, size // 2 - 1)
     step = 2 * np.pi / (size * PIXEL_SCALE_ARCSEC)
     image = galsim.ImageCF(bounds, scale=step)
@@ -157,7 +164,7 @@ def _fourier(profile: galsim.GSObject, size: int) -> npt.NDArray[np.complex64]:
 
 
 def _add_centered(stamp: Pixels, pixels: Pixels, *, x: int = 0, y: int = 0) -> None:
-    """Add a stamp so that its pixel size // 2 falls on the cutout's center, moved by whole pixels."""
+    """Add a stamp whose center falls on the cutout's, moved by whole pixels."""
     size, side = stamp.shape[-1], pixels.shape[-1]
     left, low = side // 2 - size // 2 + x, side // 2 - size // 2 + y
     x0, x1 = max(left, 0), min(left + size, side)

@@ -12,16 +12,16 @@ _Map = npt.NDArray[np.float32]
 def lens(target: Target, rng: np.random.Generator) -> Scene:
     """Draw a lens: the arcs are the source's light where a singular isothermal ellipsoid sends it.
 
-    The Einstein radius is 1.2 to 3 arcsec: below, the arcs melt into the lens at the survey's seeing.
-    The source lies near the optical axis, so that it is strongly stretched: arcs, quads, rings.
+    The Einstein radius is 1.5 to 3.2 arcsec: below, the arcs melt into the lens at the survey's
+    seeing. The source lies near the optical axis and is strongly stretched: arcs, quads, rings.
 
     References
     ----------
     Kormann, Schneider & Bartelmann (1994), A&A 284, 285: deflection of the isothermal ellipsoid.
     """
-    einstein = float(np.clip(rng.lognormal(np.log(1.8), 0.25), 1.2, 3.0))
+    einstein = float(np.clip(rng.lognormal(np.log(2.1), 0.22), 1.5, 3.2))
     ratio = float(np.clip(target.axis_ratio, 0.5, 0.95))
-    offset, direction = einstein * rng.uniform(0.02, 0.45), rng.uniform(0, 2 * np.pi)
+    offset, direction = einstein * rng.uniform(0.02, 0.38), rng.uniform(0, 2 * np.pi)
     source_u, source_v = offset * np.cos(direction), offset * np.sin(direction)
     source_radius = rng.uniform(0.12, 0.28)
     source_ratio, source_angle = rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)
@@ -32,7 +32,10 @@ def lens(target: Target, rng: np.random.Generator) -> Scene:
         bend_u, bend_v = _deflection(u, v, einstein=einstein, ratio=ratio)
         du, dv = u - bend_u - np.float32(source_u), v - bend_v - np.float32(source_v)
         cosine, sine = np.float32(np.cos(source_angle)), np.float32(np.sin(source_angle))
-        along, across = cosine * du + sine * dv, (cosine * dv - sine * du) / np.float32(source_ratio)
+        along, across = (
+            cosine * du + sine * dv,
+            (cosine * dv - sine * du) / np.float32(source_ratio),
+        )
         # An exponential disk: half of its light lies within 1.68 scale lengths.
         return np.asarray(np.exp(-1.68 * np.hypot(along, across) / source_radius), dtype=np.float32)
 

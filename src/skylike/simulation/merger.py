@@ -52,7 +52,10 @@ def merger(target: Target, rng: np.random.Generator) -> Scene:
         core, disk = 0.65, 0.35
         lights.append(Light(_core(target, number, places[number], rng), core * share * target.old))
         lights.append(
-            Light(_disk(target, places[number], rng), (0.35 * target.young + 0.6 * disk * target.old) * share)
+            Light(
+                _disk(target, places[number], rng),
+                (0.35 * target.young + 0.6 * disk * target.old) * share,
+            )
         )
         stars = encounter.stars[number] * arcsec - shares[1] * 0.5 * encounter.companion * arcsec
         points.append(
@@ -67,9 +70,7 @@ def merger(target: Target, rng: np.random.Generator) -> Scene:
     return Scene(tuple(lights), extent=max(6 * target.radius, 3 * wanted), points=tuple(points))
 
 
-def _core(
-    target: Target, number: int, place: Floats, rng: np.random.Generator
-) -> galsim.GSObject:
+def _core(target: Target, number: int, place: Floats, rng: np.random.Generator) -> galsim.GSObject:
     radius = target.radius * (0.30 if number == 0 else 0.24)
     round_one = galsim.Sersic(2.0, half_light_radius=radius).shear(
         q=rng.uniform(0.6, 1.0), beta=rng.uniform(0, np.pi) * galsim.radians
@@ -85,7 +86,7 @@ def _disk(target: Target, place: Floats, rng: np.random.Generator) -> galsim.GSO
 
 
 def _encounter(mass: float, rng: np.random.Generator) -> _Encounter:
-    """Follow stars through a parabolic passage; unit: pericenter, and G times the larger mass is 1."""
+    """Follow stars through a parabolic passage; pericenter and G times the larger mass are 1."""
     masses = np.array([1.0, mass])
     total = masses.sum()
     start, end = -1.6, rng.uniform(1.2, 2.6)
@@ -121,7 +122,7 @@ def _parabola(times: Floats, total: float) -> tuple[Floats, Floats]:
 
 
 def _disks(masses: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Stars on circles about each center; the disks turn with the passage, which draws tails out."""
+    """Put stars on circles; the disks turn with the passage, which draws tails out of them."""
     places, velocities = [], []
     for mass in masses:
         radius = np.sqrt(rng.uniform(0.12**2, 0.75**2, size=STARS)) * mass**0.3

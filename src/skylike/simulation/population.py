@@ -1,4 +1,4 @@
-"""Who is in the survey: magnitudes, colors, sizes, redshifts, positions, image quality of each galaxy."""
+"""Who is in the survey: magnitudes, colors, sizes, redshifts, positions, image quality."""
 
 from dataclasses import dataclass, fields
 from typing import Final, Self
@@ -22,8 +22,11 @@ from skylike.simulation.distributions import (
 )
 
 COUNTS_SLOPE: Final = 0.4
-"""Rise of the number counts in z, dex for each magnitude: between the 0.6 of nearby galaxies in flat
-space and the 0.3 beyond magnitude 21 (Yasuda et al. 2001, AJ 122, 1104, figure 6)."""
+"""Rise of the number counts in z, dex for each magnitude.
+
+Between the 0.6 of flat space, true of nearby galaxies, and the 0.3 beyond magnitude 21 (Yasuda et
+al. 2001, AJ 122, 1104): 1 galaxy in 16 is brighter than 17, half of them lie beyond 19.25.
+"""
 
 RESOLVED_LIMIT_MAG: Final = 19.0
 """Rings and mergers are drawn to this z magnitude: fainter ones are smaller than the PSF."""
@@ -57,8 +60,8 @@ class Population:
     Attributes
     ----------
     galaxy_class, morphology
-        Class, and shape of the galaxy itself: that of a blend or of a galaxy beside a star is elliptical,
-        spiral or edge_on, otherwise the class again.
+        Class, and shape of the galaxy itself: of a blend or beside a star elliptical, spiral or
+        edge_on, otherwise the class again.
     ra, dec
         ICRS degrees.
     ebv
@@ -71,8 +74,8 @@ class Population:
         Minor to major axis, and angle of the major axis from the image's x axis, radians.
     old_flux, young_flux
         (n, 3) observed flux of old (red) and young (blue) stars in g, r, z, nanomaggies, dimmed by
-        extinction. Their sum is the true flux; of a merger, of the whole system; of a lens, old is the
-        lens and young the arcs.
+        extinction. Their sum is the true flux; of a merger, of the whole system; of a lens, old is
+        the lens and young the arcs.
     flux, flux_ivar
         (n, 3) measured flux, with its error, and 1 / error^2.
     psf_sigma, noise
@@ -170,7 +173,9 @@ def _morphologies(
     galaxy_class: npt.NDArray[np.str_], rng: np.random.Generator
 ) -> npt.NDArray[np.str_]:
     ordinary = [GalaxyClass.ELLIPTICAL, GalaxyClass.SPIRAL, GalaxyClass.EDGE_ON]
-    drawn = rng.choice([str(name) for name in ordinary], size=galaxy_class.shape, p=[0.5, 0.35, 0.15])
+    drawn = rng.choice(
+        [str(name) for name in ordinary], size=galaxy_class.shape, p=[0.5, 0.35, 0.15]
+    )
     hosts = np.isin(galaxy_class, [GalaxyClass.BLEND.value, GalaxyClass.STAR_ARTIFACT.value])
     return np.where(hosts, drawn, galaxy_class)
 
@@ -191,17 +196,13 @@ def _magnitudes(
     return np.where(galaxy_class == GalaxyClass.LENS, lenses, quantity)
 
 
-def _redshifts(
-    morphology: npt.NDArray[np.str_], mag_z: Floats, rng: np.random.Generator
-) -> Floats:
+def _redshifts(morphology: npt.NDArray[np.str_], mag_z: Floats, rng: np.random.Generator) -> Floats:
     """Fainter is farther: medians of 0.08 at z magnitude 17 and 0.25 (red: 0.35) at 20."""
     red = morphology == GalaxyClass.ELLIPTICAL
     median = np.where(red, 0.10 * 10 ** (0.18 * (mag_z - 17)), 0.08 * 10 ** (0.165 * (mag_z - 17)))
     scatter = rng.lognormal(0, 0.3, size=mag_z.shape)
     lens = np.clip(rng.normal(0.5, 0.12, size=mag_z.shape), 0.2, 0.8)
-    return np.where(
-        morphology == GalaxyClass.LENS, lens, np.clip(median * scatter, 0.005, 0.8)
-    )
+    return np.where(morphology == GalaxyClass.LENS, lens, np.clip(median * scatter, 0.005, 0.8))
 
 
 _SIZE_DEX: Final = {
@@ -237,7 +238,7 @@ _YOUNG_SHARE: Final = {
     GalaxyClass.EDGE_ON: (0.25, 0.60),
     GalaxyClass.RING: (0.35, 0.65),
     GalaxyClass.MERGER: (0.30, 0.65),
-    GalaxyClass.LENS: (0.06, 0.16),
+    GalaxyClass.LENS: (0.10, 0.22),
 }
 """Share of the z flux in young stars."""
 
@@ -258,7 +259,9 @@ def _fluxes(
 
 def _inverse_variance(radius: Floats, psf_sigma: Floats, noise: Floats) -> Floats:
     """1 / error^2 of a flux fitted with a Gaussian as large as galaxy and PSF together, (n, 3)."""
-    galaxy_sigma = radius[:, None] / 1.1774 / 0.262  # half-light radius of a Gaussian to sigma, pixels
+    galaxy_sigma = (
+        radius[:, None] / 1.1774 / 0.262
+    )  # half-light radius of a Gaussian to sigma, pixels
     return np.asarray(1 / (noise**2 * 4 * np.pi * (psf_sigma**2 + galaxy_sigma**2)))
 
 

@@ -34,7 +34,7 @@ class Target:
     young: Floats
 
     def flatten(self, profile: galsim.GSObject) -> galsim.GSObject:
-        """Give a round profile this galaxy's inclination; its radius stays that of the major axis."""
+        """Incline a round profile as this galaxy; its radius stays that of the major axis."""
         return (
             profile.transform(1, 0, 0, self.axis_ratio)
             .rotate(self.position_angle * galsim.radians)
@@ -45,10 +45,13 @@ class Target:
         self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Turn places on the sky into places in the plane of the disk, seen from above."""
-        cosine, sine = np.float32(np.cos(self.position_angle)), np.float32(np.sin(self.position_angle))
+        cosine, sine = (
+            np.float32(np.cos(self.position_angle)),
+            np.float32(np.sin(self.position_angle)),
+        )
         u = cosine * x + sine * y
         v = (cosine * y - sine * x) / np.float32(self.axis_ratio)
-        return u, v
+        return np.asarray(u, dtype=np.float32), np.asarray(v, dtype=np.float32)
 
     def to_sky(self, u: Floats, v: Floats) -> tuple[Floats, Floats]:
         """Turn places in the plane of the disk into places on the sky."""

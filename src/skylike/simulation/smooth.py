@@ -51,7 +51,9 @@ def edge_on(target: Target, rng: np.random.Generator) -> Scene:
         along = np.maximum(np.abs(u) / length, np.float32(1e-3))
         above = v - warp * u * np.abs(u)
         light = along * special.k1(along) / np.cosh(np.clip(above / thickness, -20, 20)) ** 2
-        lane = np.exp(-0.5 * ((above - height) / (0.35 * thickness)) ** 2 - 0.5 * (along / 2.2) ** 2)
+        lane = np.exp(
+            -0.5 * ((above - height) / (0.35 * thickness)) ** 2 - 0.5 * (along / 2.2) ** 2
+        )
         return np.asarray(light * (1 - dust * lane), dtype=np.float32)
 
     # Dust takes more of the blue light, and young stars lie deeper in it.

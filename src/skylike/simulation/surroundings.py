@@ -1,4 +1,4 @@
-"""What else is in the picture: faint galaxies and stars, a neighbor in front, a bright star with spikes."""
+"""What else is in the picture: faint galaxies and stars, a neighbor, a bright star with spikes."""
 
 from typing import Final
 
@@ -13,13 +13,13 @@ from skylike.simulation.scene import Light, Scene, Target
 from skylike.simulation.smooth import background, bulge
 
 FIELD_GALAXIES: Final = 5.0
-"""Mean number in a cutout of galaxies of z magnitude 18.5 to 22.5: about 40,000 in a square degree."""
+"""Mean number in a cutout of galaxies of z magnitude 18.5 to 22.5: 40,000 a square degree."""
 
 FIELD_STARS: Final = 0.5
 """Mean number in a cutout of stars of z magnitude 16 to 22, at high galactic latitude."""
 
 SATURATION_NANOMAGGIES: Final = 60.0
-"""Brightest pixel of a coadd: beyond it the camera's pixels are full (DECam, r of about 16 in a pixel)."""
+"""Brightest pixel of a coadd: beyond it the camera's pixels are full."""
 
 _HALF_SIDE: Final = CUTOUT_SIZE_PIX * PIXEL_SCALE_ARCSEC / 2
 
@@ -30,24 +30,33 @@ def draw_field(
     """Add faint galaxies and stars, as many as the sky has; dimmed by the same dust."""
     n_galaxies, n_stars = rng.poisson(FIELD_GALAXIES), rng.poisson(FIELD_STARS)
     mag = sample_magnitudes(rng, n_galaxies, limits=(18.5, 22.5), slope=0.33)
-    redshift = np.clip(0.3 * 10 ** (0.12 * (mag - 20)) * rng.lognormal(0, 0.35, n_galaxies), 0.05, 0.8)
+    redshift = np.clip(
+        0.3 * 10 ** (0.12 * (mag - 20)) * rng.lognormal(0, 0.35, n_galaxies), 0.05, 0.8
+    )
     red = rng.random(n_galaxies) < 0.3
     relative = np.where(
         red[:, None], colors.old_stars(redshift, rng), colors.young_stars(redshift, rng)
     )
-    radius = np.clip(0.8 * 10 ** (-0.12 * (mag - 20)) * rng.lognormal(0, 0.25, n_galaxies), 0.15, 1.2)
+    radius = np.clip(
+        0.8 * 10 ** (-0.12 * (mag - 20)) * rng.lognormal(0, 0.25, n_galaxies), 0.15, 1.2
+    )
     profiles = [
         background(*shape)
         for shape in zip(
-            radius, rng.uniform(0.3, 1.0, n_galaxies), rng.uniform(0, np.pi, n_galaxies), strict=True
+            radius,
+            rng.uniform(0.3, 1.0, n_galaxies),
+            rng.uniform(0, np.pi, n_galaxies),
+            strict=True,
         )
     ]
     profiles += [galsim.Gaussian(sigma=1e-4)] * n_stars  # a point, but for its name
     star_mag = sample_magnitudes(rng, n_stars, limits=(16.0, 22.0), slope=0.15)
-    fluxes = np.concatenate([
-        relative * (10 ** (-0.4 * (mag - 22.5)))[:, None],
-        _star_colors(rng, n_stars) * (10 ** (-0.4 * (star_mag - 22.5)))[:, None],
-    ])  # (p, 3)
+    fluxes = np.concatenate(
+        [
+            relative * (10 ** (-0.4 * (mag - 22.5)))[:, None],
+            _star_colors(rng, n_stars) * (10 ** (-0.4 * (star_mag - 22.5)))[:, None],
+        ]
+    )  # (p, 3)
     places = rng.uniform(-_HALF_SIDE, _HALF_SIDE, size=(len(fluxes), 2))
     # A catalog would not take a galaxy on top of another for one of its own.
     apart = np.hypot(places[:, 0], places[:, 1]) > 3.0
@@ -75,12 +84,19 @@ def draw_neighbor(
     """Add an unrelated galaxy of similar brightness, of another color, overlapping the target."""
     brightness = 10 ** (-0.4 * rng.uniform(-0.4, 1.4))
     radius = float(np.clip(target.radius * brightness**0.35 * rng.uniform(0.8, 1.2), 0.4, 10))
-    distance, angle = rng.uniform(1.3, 2.2) * max(target.radius + radius, 2.0) / 1.3, rng.uniform(0, 2 * np.pi)
+    distance, angle = (
+        rng.uniform(1.3, 2.2) * max(target.radius + radius, 2.0) / 1.3,
+        rng.uniform(0, 2 * np.pi),
+    )
     redshift = rng.uniform(0.05, 0.5, size=1)
     flux_z = brightness * (target.old + target.young)[2]
-    old, young = (stars(redshift, rng)[0] * flux_z for stars in (colors.old_stars, colors.young_stars))
+    old, young = (
+        stars(redshift, rng)[0] * flux_z for stars in (colors.old_stars, colors.young_stars)
+    )
     share = rng.uniform(0.0, 0.8)
-    other = Target(radius, rng.uniform(0.3, 0.95), rng.uniform(0, np.pi), (1 - share) * old, share * young)
+    other = Target(
+        radius, rng.uniform(0.3, 0.95), rng.uniform(0, np.pi), (1 - share) * old, share * young
+    )
     place = distance * np.cos(angle), distance * np.sin(angle)
     disk = other.flatten(galsim.Exponential(half_light_radius=radius)).shift(*place)
     core = bulge(other, radius=0.4 * radius, roundness=0.4).shift(*place)
@@ -89,7 +105,11 @@ def draw_neighbor(
 
 
 def draw_bright_star(
-    pixels: Pixels, *, mag: float, place: tuple[float, float], psf_sigma: Floats,
+    pixels: Pixels,
+    *,
+    mag: float,
+    place: tuple[float, float],
+    psf_sigma: Floats,
     rng: np.random.Generator,
 ) -> None:
     """Add a saturated star: core cut off, halo, four diffraction spikes, a bleeding column.
@@ -103,7 +123,9 @@ def draw_bright_star(
     """
     flux = _star_colors(rng, 1, reddest=1.0)[0]
     flux = flux / flux[1] * 10 ** (-0.4 * (mag - 22.5))
-    axis = ((np.arange(CUTOUT_SIZE_PIX) - (CUTOUT_SIZE_PIX - 1) / 2) * PIXEL_SCALE_ARCSEC).astype(np.float32)
+    axis = ((np.arange(CUTOUT_SIZE_PIX) - (CUTOUT_SIZE_PIX - 1) / 2) * PIXEL_SCALE_ARCSEC).astype(
+        np.float32
+    )
     x, y = axis[None, :] - np.float32(place[0]), axis[:, None] - np.float32(place[1])
     square = x**2 + y**2
     tilt = np.float32(np.pi / 4 + rng.normal(0, 0.03))
@@ -114,7 +136,9 @@ def draw_bright_star(
     bleed_length = np.float32(2.0 + 2.5 * max(13.5 - mag, 0.0))
     bleed = np.exp(-0.5 * (x / 0.3) ** 2 - (np.abs(y) / bleed_length) ** 4)
     for band, sigma in enumerate(psf_sigma):
-        core_radius = 2.3548 * sigma * PIXEL_SCALE_ARCSEC / (2 * np.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
+        core_radius = (
+            2.3548 * sigma * PIXEL_SCALE_ARCSEC / (2 * np.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
+        )
         core = (MOFFAT_BETA - 1) / (np.pi * core_radius**2) * PIXEL_SCALE_ARCSEC**2
         shape = core * (1 + square / core_radius**2) ** -MOFFAT_BETA + halo + spikes
         star = np.minimum(flux[band] * shape, SATURATION_NANOMAGGIES)

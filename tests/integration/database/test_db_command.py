@@ -80,7 +80,7 @@ def test_commands_when_used_one_after_another_then_take_a_database_through_its_l
     assert f"Kept {embedded / 'cutouts'} (2.0 kB)" in reset
     with psycopg.connect(reader) as connection:
         assert connection.execute("SELECT count(*) FROM survey").fetchone() == (0,)
-    assert f"Removed {embedded / 'cutouts'}." in run("reset", "--yes", "--files").stdout
+    assert f"Removed {embedded / 'cutouts'} (2.0 kB)." in run("reset", "--yes", "--files").stdout
     assert not (embedded / "cutouts").exists()
 
     assert "is stopped" in run("stop").stdout

@@ -44,19 +44,19 @@ def test_connection_when_opened_then_finds_our_schema_and_knows_vectors(connecti
     ("change", "reason"),
     [
         ({"database": "no_such_database"}, 'database "no_such_database" does not exist'),
-        ({"host": "127.0.0.1", "port": 1}, "Connection refused"),
+        ({"host": "127.0.0.1", "port": 1, "password": "secret-word"}, "Connection refused"),
     ],
 )
 def test_connection_when_refused_then_the_reason_is_told_without_the_password(
     database_url: URL, change: dict[str, str | int], reason: str
 ):
-    made = make_engine(database_url.set(password="secret-word", **change))
+    made = make_engine(database_url.set(**change))
 
     with pytest.raises(DatabaseUnavailableError) as error_info:
         connect(made)
 
     assert reason in str(error_info.value)
-    assert "secret-word" not in str(error_info.value)
+    assert (made.url.password or "secret-word") not in str(error_info.value)
     made.dispose()
 
 

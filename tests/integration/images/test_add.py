@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from PIL import Image
 from sqlalchemy import Engine
 
+from skylike.catalog.load import load_file
+from skylike.catalog.plan import LoadOptions
 from skylike.catalog.store import ensure_galaxies
 from skylike.errors import ConflictError
 from skylike.images import publish
@@ -166,6 +168,20 @@ def test_add_images_when_hdf5_has_catalog_fields_then_it_is_used_in_place_and_th
     ]
 
 
+def test_add_images_when_a_survey_has_the_objects_then_it_is_found_without_being_named(
+    engine: Engine, tmp_path: Path
+):
+    path = write_release_file(tmp_path / "south.h5")
+    load_file(engine, path, options=LoadOptions(survey="mine"))
+    before = rows(engine, "SELECT updated_at FROM galaxy")
+
+    (report,) = add_images(engine, [path], folder=tmp_path / "cutouts")
+
+    assert (report.linked_by_id, report.new_galaxies) == (4, 0)
+    assert rows(engine, "SELECT name FROM survey") == [("mine",)]
+    assert rows(engine, "SELECT updated_at FROM galaxy") == before
+
+
 def test_add_images_when_a_galaxy_is_in_a_file_twice_then_the_first_is_kept(
     engine: Engine, tmp_path: Path
 ):
@@ -196,7 +212,8 @@ def test_add_images_when_another_file_shows_the_galaxy_then_it_replaces_the_cuto
     first = write_release_file(tmp_path / "a.h5")
     second = write_release_file(tmp_path / "b.h5", first_objid=3)
     add_images(engine, [first], folder=tmp_path / "cutouts")
-    query = "SELECT object_id & 65535, cutout_id, file_id, file_row FROM cutout JOIN galaxy USING (galaxy_id)"
+    tables = "cutout JOIN galaxy USING (galaxy_id)"
+    query = f"SELECT object_id & 65535, cutout_id, file_id, file_row FROM {tables}"
     before = {row[0]: row[1:] for row in rows(engine, query)}
 
     (report,) = add_images(engine, [second], folder=tmp_path / "cutouts")

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+
 from neighbor_factory import (
     brute_force,
     insert_encoder,
@@ -13,8 +15,6 @@ from neighbor_factory import (
     stored_lists,
     unit_float16,
 )
-from sqlalchemy import Connection, Engine
-
 from skylike.embeddings.store import hold_lock
 from skylike.errors import (
     ConflictError,
@@ -139,7 +139,8 @@ def test_view_neighbor_joins_the_catalog_with_a_cut(
 
     found = connection.scalars(
         sa.text(
-            "SELECT n.neighbor_id FROM neighbor AS n JOIN galaxy AS g ON g.galaxy_id = n.neighbor_id"
+            "SELECT n.neighbor_id FROM neighbor AS n"
+            " JOIN galaxy AS g ON g.galaxy_id = n.neighbor_id"
             " WHERE n.galaxy_id = :g AND g.mag_r < CAST(:limit AS real) ORDER BY n.rank"
         ),
         {"g": galaxy_id, "limit": limit},

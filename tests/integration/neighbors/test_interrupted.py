@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from neighbor_factory import insert_sky, random_magnitudes, stored_lists, unit_float16
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
+from neighbor_factory import insert_sky, random_magnitudes, stored_lists, unit_float16
 from skylike.neighbors import build, store
 from skylike.neighbors.build import NeighborSettings, build_neighbors
 
@@ -89,7 +89,10 @@ def test_build_killed_twice_goes_on_and_equals_an_unbroken_one(
     assert 6 <= stored < resumed.shards
     lists = stored_lists(connection, resumed.run.run_id)
     assert len(lists) == 500
-    assert lists == stored_lists(connection, unbroken.run.run_id)
+    for galaxy_id, (ids, similarities) in stored_lists(connection, unbroken.run.run_id).items():
+        assert lists[galaxy_id][0] == ids
+        # Tiles of other shapes sum in another order: the last bit of a similarity may differ.
+        assert lists[galaxy_id][1] == pytest.approx(similarities, abs=1e-6)
     assert len(store.fetch_runs(connection)) == 2
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from search_factory import insert_embeddings, insert_encoder, insert_galaxies, scattered_sky
 from skylike.errors import CheckpointError, ImageFileError, SettingsError
-from skylike.search.pictures import NO_IMAGE, fetch_tiles
+from skylike.search.pictures import fetch_tiles
 from skylike.search.query import Query
 from skylike.search.search import answer, search
 
@@ -139,6 +139,7 @@ def test_tiles_are_the_query_first_then_the_results(searchable, folder):
     found = answer(searchable, query, device="cpu")
     tiles = fetch_tiles(searchable, found.examples, found.result)
 
+    assert tiles.queries == 2
     assert len(tiles.images) == len(tiles.captions) == 6
     assert [caption.split("\n")[0] for caption in tiles.captions[:2]] == ["query", "query"]
     first = found.result.rows.slice(0, 1).to_pylist()[0]
@@ -150,12 +151,13 @@ def test_tiles_are_the_query_first_then_the_results(searchable, folder):
     assert not np.array_equal(tiles.images[0], tiles.images[1])
 
 
-def test_tiles_when_an_example_has_no_picture_are_gray(searchable):
+def test_tiles_when_an_example_has_no_picture_have_none(searchable):
     found = answer(searchable, Query(vectors=(np.ones(64),), k=2))
 
     tiles = fetch_tiles(searchable, found.examples, found.result)
 
-    assert np.unique(tiles.images[0]).tolist() == [NO_IMAGE]
+    assert tiles.images[0] is None
+    assert tiles.images[1] is not None
 
 
 def test_tiles_when_the_file_of_cutouts_is_gone_name_it(searchable):
@@ -165,3 +167,36 @@ def test_tiles_when_the_file_of_cutouts_is_gone_name_it(searchable):
 
     with pytest.raises(ImageFileError, match=r"gone\.h5"):
         fetch_tiles(searchable, found.examples, found.result)
+
+
+def test_command_when_a_sheet_is_wanted_writes_the_answer_and_the_picture(
+    searchable, folder, tmp_path, monkeypatch, capsys
+):
+    import csv
+    import sys
+
+    from skylike_cli import main, session
+
+    url = searchable.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("SKYLIKE_DATABASE_URL", url)
+    monkeypatch.setenv("SKYLIKE_HOME", str(tmp_path))
+    session.settings.cache_clear()
+    answer_file, sheet_file = tmp_path / "answer.csv", tmp_path / "sheet.png"
+    image = f"{folder / 'cutouts.h5'}:5"
+    arguments = f"--image {image} -k 4 --explain --output {answer_file} --sheet {sheet_file}"
+    arguments += " --format csv --device cpu"
+    monkeypatch.setattr(sys, "argv", ["skylike", "search", *arguments.split()])
+
+    with pytest.raises(SystemExit) as exit_info:
+        main.run()
+
+    session.settings.cache_clear()
+    assert exit_info.value.code == 0
+    assert "the server's plan of the ranking" in capsys.readouterr().err
+    lines = [line for line in answer_file.read_text().splitlines() if not line.startswith("#")]
+    found = [int(row["galaxy_id"]) for row in csv.DictReader(lines)]
+    expected = answer(searchable, Query(images=(Path(image),), k=4), device="cpu").result
+    assert found == ids(expected)
+    with Image.open(sheet_file) as sheet:
+        assert sheet.format == "PNG"
+        assert min(sheet.size) > 300

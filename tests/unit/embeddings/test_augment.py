@@ -292,7 +292,7 @@ def test_noise_of_a_picture_is_near_that_of_rendered_noisy_flux():
         "rgb",
     )
 
-    # The rendering mixes the bands' noise through the brightness, which the approximation leaves out.
+    # The rendering mixes the noise of the bands through the brightness; the approximation does not.
     np.testing.assert_allclose(view.std(dim=(0, 2, 3)), expected, rtol=0.35)
 
 

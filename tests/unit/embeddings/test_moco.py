@@ -100,7 +100,7 @@ def test_spread_is_zero_for_collapsed_and_near_one_for_scattered_queries():
 def statistics_shared_by_pairs(groups: int) -> float:
     """How far batch statistics give away which key belongs to a query: a correlation over pairs.
 
-    All images of a batch are the same one but for its brightness, so what is left after normalization
+    All images of a batch are one image but for its brightness, so what is left after normalization
     is brightness relative to the group. With one group for all, query and key agree on it exactly.
     """
     model = make_model()
@@ -121,6 +121,6 @@ def statistics_shared_by_pairs(groups: int) -> float:
 
 
 def test_whole_batch_statistics_tell_the_pair_and_split_ones_do_not():
-    # The shortcut: with one group the two normalizations of a pair are identical, whatever the image.
+    # The shortcut: with one group both normalizations of a pair are identical, whatever the image.
     assert statistics_shared_by_pairs(groups=1) < 1e-4
     assert statistics_shared_by_pairs(groups=4) > 0.1

@@ -43,7 +43,7 @@ def published_shapes(blocks: tuple[int, ...], *, is_bottleneck: bool) -> dict[st
 @pytest.mark.parametrize(
     ("architecture", "blocks", "is_bottleneck", "parameters"),
     [
-        # Numbers of parameters: torchvision's documentation of the weights (11.7, 21.8, 25.6 million).
+        # Numbers of parameters: torchvision documents 11.7, 21.8 and 25.6 million.
         ("resnet18", (2, 2, 2, 2), False, 11_689_512),
         ("resnet34", (3, 4, 6, 3), False, 21_797_672),
         ("resnet50", (3, 4, 6, 3), True, 25_557_032),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 from PIL import Image
 
 from skylike.errors import ImageFileError
@@ -183,3 +185,13 @@ def test_convert_pictures_when_a_tar_is_truncated_then_nothing_is_written(tmp_pa
         convert_pictures(find_inputs([tar])[0], tmp_path / "out.h5")
 
     assert [path.name for path in tmp_path.iterdir()] == ["p.tar"]
+
+
+def test_find_inputs_when_a_catalog_lies_in_the_folder_then_it_is_passed_over(tmp_path: Path):
+    Table({"ra": [1.0]}).write(tmp_path / "sweep.fits")
+    fits.writeto(tmp_path / "cube.fits", np.zeros((3, 8, 8)))
+    (tmp_path / "damaged.fits").write_bytes(b"SIMPLE")
+
+    (found,) = find_inputs([tmp_path])
+
+    assert [file.name for file in found.files] == ["cube.fits", "damaged.fits"]

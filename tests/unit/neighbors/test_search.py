@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from neighbor_factory import brute_force, random_magnitudes, stage_in_memory, unit_float16
 
+from neighbor_factory import brute_force, random_magnitudes, stage_in_memory, unit_float16
 from skylike.errors import SettingsError
 from skylike.neighbors.search import NeighborSearch, SearchPlan
 from skylike.neighbors.vectors import StagedVectors

@@ -3,8 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from neighbor_factory import random_magnitudes, stage_in_memory, unit_float16
 
+from neighbor_factory import random_magnitudes, stage_in_memory, unit_float16
 from skylike.neighbors.vectors import BlockReader, Widener
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from neighbor_factory import brute_force, random_magnitudes, unit_float16
 
+from neighbor_factory import brute_force, random_magnitudes, unit_float16
 from skylike.neighbors.verify import Rules, Verification, verify_lists
 from skylike.progress import SILENT
 

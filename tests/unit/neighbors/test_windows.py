@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from neighbor_factory import random_magnitudes
 
+from neighbor_factory import random_magnitudes
 from skylike.errors import SettingsError
 from skylike.neighbors.windows import (
     cut_shards,

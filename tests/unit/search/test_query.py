@@ -90,3 +90,10 @@ def test_defaults_of_the_command_are_those_of_the_library():
     assert defaults["min_separation"] == query.min_separation
     assert defaults["position_limit"] == query.position_limit
     assert defaults["k"] == query.k
+
+
+def test_formats_of_the_command_are_those_that_can_be_written():
+    from skylike.interfaces.formats import Format
+    from skylike_cli.search import _Format
+
+    assert [member.value for member in _Format] == [member.value for member in Format]

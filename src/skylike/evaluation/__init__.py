@@ -1,0 +1,1 @@
+"""Does it find what people call similar? Metrics against known labels and against chance."""
