@@ -1,4 +1,4 @@
-"""Fixtures: a real PostgreSQL, one migrated template database for a run, one copy of it for each test."""
+"""Fixtures: a real PostgreSQL, a migrated template database, a copy of it for each test."""
 
 import os
 import uuid

@@ -21,7 +21,7 @@ released code of the paper uses (ssl-legacysurvey, class Reddening: -2.5 times i
 """
 
 PIXEL_SCALE_ARCSEC: Final = 0.262
-"""Pixel scale of Legacy Surveys coadds and of all our flux cutouts, arcsec per pixel (paper, section 2)."""
+"""Pixel scale of Legacy Surveys coadds and our flux cutouts, arcsec/pix (paper, section 2)."""
 
 CUTOUT_SIZE_PIX: Final = 152
 """Side of a cutout in pixels (paper, section 2)."""

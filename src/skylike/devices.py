@@ -25,6 +25,7 @@ def choose_device(name: str = "auto") -> str:
         raise SettingsError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:N")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise SettingsError(
-            f"device {name!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use --device cpu"
+            f"device {name!r} is not there: torch sees {torch.cuda.device_count()} GPUs; "
+            "use --device cpu"
         )
     return name

@@ -1,4 +1,4 @@
-"""Every case of the bad-input tables: one line on stderr, the right status, no traceback, nothing lost."""
+"""Every case of the bad-input tables: one line on stderr, the right status, no traceback."""
 
 import importlib
 import pkgutil

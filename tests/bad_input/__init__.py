@@ -1,1 +1,1 @@
-"""What people get wrong, one table for each command group: the command line and the one line that answers."""
+"""What people get wrong, a table for each command group: command lines and their answers."""

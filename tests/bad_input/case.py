@@ -11,8 +11,8 @@ def _nothing(folder: Path) -> None:
 class BadInput:
     """A wrong command line and what must be said about it.
 
-    ``{folder}`` in an argument is a temporary folder that ``prepare`` has filled; ``error`` is a regular
-    expression that the one line on stderr must match.
+    ``{folder}`` in an argument is a temporary folder that ``prepare`` has filled; ``error`` is a
+    regular expression that the one line on stderr must match.
     """
 
     name: str

@@ -19,6 +19,7 @@ from skylike.cuts import GALAXY_KINDS, parse_cut
 from skylike.database.comments import ColumnMeaning, read_meanings
 from skylike.database.engine import connect
 from skylike.errors import SettingsError
+from skylike.files import replaced_file
 from skylike.progress import SILENT, Progress
 from skylike.survey.parquet_catalog import arrow_column
 
@@ -59,7 +60,6 @@ def export_catalog(
     """
     write = _writer(output)
     cut = parse_cut(where, GALAXY_KINDS) if where is not None else None
-    part = output.with_name(f"{output.name}.part")
     with (
         connect(engine) as connection,
         progress.task(f"export {output.name}", unit="galaxies") as task,
@@ -78,12 +78,10 @@ def export_catalog(
                 task.advance(batch.num_rows)
 
         try:
-            write(batches(), part, meanings)
-            part.replace(output)
+            with replaced_file(output) as part:
+                write(batches(), part, meanings)
         except OSError as error:
             raise SettingsError(f"--output {output}: cannot be written ({error})") from error
-        finally:
-            part.unlink(missing_ok=True)
     return n_galaxies
 
 

@@ -20,6 +20,7 @@ from skylike.database.comments import parse_comment, read_meanings
 from skylike.database.engine import SCHEMA, connect, make_engine
 from skylike.database.urls import UrlFormat, write_url
 from skylike.errors import SettingsError
+from skylike.files import replaced_file
 from skylike.paths import schema_root
 
 SCHEMA_FILE: Final = Path("sql/schema.sql")
@@ -161,9 +162,8 @@ def write_documents(root: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with replaced_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,9 @@ class Draws:
     blur_sigma: torch.Tensor
     """Gaussian blur of each band, (n, 3) pixels of 0.262 arcsec."""
 
+    aperture: torch.Tensor
+    """Radius outside of which the view fades, (n,) pixels of 0.262 arcsec; infinite for none."""
+
     noise_sigma: torch.Tensor
     """Noise added to each band, (n, 3) nanomaggies for a pixel of 0.262 arcsec."""
 
@@ -115,6 +118,7 @@ def draw(
         affine=_draw_affine(n, recipe, generator),
         shift=(2.0 * _uniform((n, 2), generator) - 1.0) * recipe.jitter_pix,
         blur_sigma=_draw_blur(psf_size, generator) if recipe.psf_blur else zeros,
+        aperture=_draw_aperture(n, recipe, generator),
         noise_sigma=_draw_noise(n, generator) if recipe.noise else zeros,
     )
 
@@ -177,6 +181,13 @@ def _draw_blur(psf_size: torch.Tensor, generator: torch.Generator) -> torch.Tens
     return torch.sqrt((wanted**2 - own**2).clamp(min=0.0))
 
 
+def _draw_aperture(n: int, recipe: AugmentRecipe, generator: torch.Generator) -> torch.Tensor:
+    if recipe.aperture_max_pix == 0:
+        return torch.full((n,), math.inf, device=generator.device)
+    low, high = math.log(recipe.aperture_min_pix), math.log(recipe.aperture_max_pix)
+    return torch.exp(low + (high - low) * _uniform((n,), generator))
+
+
 def _draw_noise(n: int, generator: torch.Generator) -> torch.Tensor:
     wanted = torch.stack([band.draw(n, generator) for band in NOISE_SIGMA], 1)  # (n, 3)
     own = torch.stack([band.draw(n, generator) for band in NOISE_SIGMA], 1)
@@ -219,6 +230,8 @@ def apply(
     view = blur(view, draws.blur_sigma / preprocessing.bin_pix)
     inner = slice(margin, margin + size)
     view = view[:, :, inner, inner]  # (n, 3, h, w)
+    if bool(torch.isfinite(draws.aperture).any()):
+        view = _faded(view, draws.aperture / preprocessing.bin_pix, kind)
     view = _with_noise(view, draws.noise_sigma / preprocessing.bin_pix, rendering, generator)
     if has_missing:
         observed = functional.grid_sample(
@@ -278,6 +291,20 @@ def blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     weights = kernel[:, :, direct] + kernel[:, :, low] + kernel[:, :, high]  # (n, c, h, h)
     weights = weights / weights.sum(dim=3, keepdim=True)
     return weights @ images @ weights.transpose(2, 3)
+
+
+def _faded(view: torch.Tensor, radius: torch.Tensor, kind: str) -> torch.Tensor:
+    """Fade views (n, 3, h, h) into the sky outside of a circle of ``radius`` (n,) pixels."""
+    size = view.shape[-1]
+    axis = torch.arange(size, device=view.device) - (size - 1) / 2.0
+    distance = torch.hypot(axis[:, None], axis[None, :])  # (h, h)
+    # From 1 to 0 over half of the radius, without an edge that the network could see.
+    outside = (distance / radius[:, None, None] - 1.0) * 2.0
+    weight = 0.5 + 0.5 * torch.cos(math.pi * outside.clamp(0.0, 1.0))[:, None]  # (n, 1, h, h)
+    if kind == "flux":
+        return view * weight
+    sky = view.flatten(2).median(dim=2).values[:, :, None, None]  # (n, 3, 1, 1)
+    return sky + (view - sky) * weight
 
 
 def _with_noise(

@@ -42,6 +42,16 @@ class AugmentRecipe:
     jitter_pix: float = 7.0
     """Shift of the center, uniform in +-this on each axis, in pixels of 0.262 arcsec (paper)."""
 
+    aperture_min_pix: float = 0.0
+    """Smallest radius of a circle around the center outside of which a view fades into the sky, in
+    pixels of 0.262 arcsec, drawn evenly in the logarithm for each view; 0 is none (paper: none).
+    Section 3 of the paper names foreground and background objects that draw similarity away: what
+    lies far out differs between two views, so that the network cannot tell galaxies by their
+    surroundings."""
+
+    aperture_max_pix: float = 0.0
+    """Largest radius of that circle."""
+
     noise: bool = True
     """Add Gaussian noise to each band up to a drawn level, where that is above the object's own
     (paper)."""
@@ -184,6 +194,10 @@ def _check_ranges(recipe: TrainRecipe) -> None:
         ),
         "crop_pix must be in 32..152 and a multiple of 2 * bin_pix": (
             not 32 <= r.crop_pix <= 152 or r.crop_pix % (2 * r.bin_pix) != 0
+        ),
+        "augment.aperture_min_pix must be at most aperture_max_pix, and both 0 or above 0": (
+            not 0 <= r.augment.aperture_min_pix <= r.augment.aperture_max_pix
+            or (r.augment.aperture_min_pix == 0) != (r.augment.aperture_max_pix == 0)
         ),
         "augment.scale_min must be above 0 and at most scale_max": (
             not 0 < r.augment.scale_min <= r.augment.scale_max

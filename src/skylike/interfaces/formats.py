@@ -10,6 +10,7 @@ from typing import Final
 from rich.console import Console
 
 from skylike.errors import SettingsError
+from skylike.files import replaced_file
 from skylike.interfaces.terminal import WIDE, print_result
 from skylike.search.result import SearchResult
 
@@ -84,13 +85,10 @@ def _format(name: str) -> Format:
 
 
 def _write_file(output: Path, content: bytes) -> None:
-    part = output.with_name(f"{output.name}.part")
     try:
-        part.write_bytes(content)
-        part.replace(output)
+        with replaced_file(output) as part:
+            part.write_bytes(content)
     except OSError as error:
-        if part.is_file():
-            part.unlink()
         raise SettingsError(
             f"{output} cannot be written: {error.strerror}; name a file in a folder that is there"
             " and yours with --output"

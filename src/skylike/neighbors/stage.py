@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from skylike.files import replaced_file
 from skylike.neighbors.vectors import StagedVectors
 from skylike.neighbors.windows import order_by_magnitude
 from skylike.progress import Task
@@ -90,9 +91,8 @@ def stage_vectors(folder: Path, given: StageInput, batches: Batches, task: Task)
         "dimension": given.dimension,
         "excluded": n - len(left),
     }
-    part = folder / f"{_RECORD}.part"
-    part.write_text(json.dumps(record), encoding="utf-8")
-    part.replace(folder / _RECORD)
+    with replaced_file(folder / _RECORD) as part:
+        part.write_text(json.dumps(record), encoding="utf-8")
     staged = open_staged(folder, given.fingerprint)
     assert staged is not None  # noqa: S101 - just written
     return staged

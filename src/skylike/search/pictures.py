@@ -71,7 +71,8 @@ def embed_pictures(
 
 def _color(pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8], kind: str) -> Image:
     """Turn (3, h, w) flux or color into (h, w, 3) color, as the Legacy Surveys' viewer does."""
-    color = pixels if kind == "rgb" else to_uint8(render_rgb(pixels))
+    # Row 0 of flux is south, as in FITS; row 0 of a picture is the top, north.
+    color = pixels if kind == "rgb" else to_uint8(render_rgb(pixels))[:, ::-1]
     return np.ascontiguousarray(np.moveaxis(color, 0, -1), dtype=np.uint8)
 
 

@@ -30,6 +30,10 @@ Legacy Surveys, "Mapping RELEASE to camera and filters" (legacysurvey.org/releas
 """
 
 
+SIMULATED_RELEASE: Final = 999
+"""RELEASE of what `skylike simulate` draws; that of a data release is above 1000."""
+
+
 def vector_components(name: str, length: int) -> tuple[str, ...]:
     """Return a scalar column's name for each entry of a vector column; none if it is not known.
 
@@ -50,5 +54,7 @@ def vector_components(name: str, length: int) -> tuple[str, ...]:
 
 def release_survey(release: int) -> str | None:
     """Return our name for the data release of a RELEASE value: 9010 is ``ls-dr9``."""
+    if release == SIMULATED_RELEASE:
+        return "simulation"
     number = release // 1000
     return f"ls-dr{number}" if 1 <= number <= 99 else None
