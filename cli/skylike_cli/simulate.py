@@ -48,7 +48,4 @@ def simulate(
     typer.echo(f"catalog  {survey.catalog}\ntruth    {survey.truth}")
     typer.echo(f"cutouts  {survey.images[0].parent} ({len(survey.images)} files)")
     images = survey.images[0].parent
-    typer.echo(
-        f"Next: skylike catalog load {survey.catalog} --survey simulation\n"
-        f"      skylike images add {images} --survey simulation"
-    )
+    typer.echo(f"Next: skylike catalog load {survey.catalog}\n      skylike images add {images}")

@@ -13,9 +13,7 @@ from skylike.simulation.bricks import brick_of, object_ids
 from skylike.simulation.classes import DUPLICATE, STAR, GalaxyClass
 from skylike.simulation.distributions import Floats, offset_positions
 from skylike.simulation.population import Population, transmission
-
-RELEASE: Final = 999
-"""RELEASE of simulated rows: real ones are 1000 times the data release and more (9010 is DR9)."""
+from skylike.survey.legacy import SIMULATED_RELEASE
 
 DUPLICATE_SHARE: Final = 0.005
 """DUP rows (a Gaia source on top of a galaxy, of zero flux) for each galaxy."""
@@ -40,7 +38,7 @@ class Keys:
     @property
     def object_id(self) -> npt.NDArray[np.int64]:
         """``release << 40 | brickid << 16 | objid``."""
-        return object_ids(RELEASE, self.brickid, self.objid)
+        return object_ids(SIMULATED_RELEASE, self.brickid, self.objid)
 
 
 def number_objects(ra: Floats, dec: Floats) -> Keys:
@@ -150,7 +148,7 @@ def sweep_columns(
     }
     no_shape = np.zeros(m)
     columns: dict[str, npt.NDArray[np.generic]] = {
-        "RELEASE": np.full(n + m, RELEASE, dtype=np.int16),
+        "RELEASE": np.full(n + m, SIMULATED_RELEASE, dtype=np.int16),
         "BRICKID": keys.brickid,
         "BRICKNAME": keys.brickname,
         "OBJID": keys.objid,

@@ -13,8 +13,8 @@ from astropy.table import Table
 
 from skylike.bands import CUTOUT_SIZE_PIX, PIXEL_SCALE_ARCSEC
 from skylike.errors import SettingsError
+from skylike.files import replaced_file
 from skylike.simulation.catalog import (
-    RELEASE,
     Keys,
     mask_bits,
     psf_depth,
@@ -22,6 +22,7 @@ from skylike.simulation.catalog import (
     source_types,
 )
 from skylike.simulation.population import Population
+from skylike.survey.legacy import SIMULATED_RELEASE
 
 NO_REDSHIFT: Final = -99.0
 """z_spec of a galaxy without a spectrum, as in ssl-legacysurvey."""
@@ -42,12 +43,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     SettingsError
         The place cannot be written to.
     """
-    part = path.with_name(f"{path.name}.part")
     try:
-        yield part
-        part.replace(path)
+        with replaced_file(path) as part:
+            yield part
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise SettingsError(
             f"{path}: cannot be written ({error.strerror or error}); free disk space or choose"
             " another --output"
@@ -102,7 +101,7 @@ def catalog_datasets(
         "maskbits": mask_bits(part),
         "brickid": keys.brickid[rows],
         "objid": keys.objid[rows],
-        "release": np.full(n, RELEASE, dtype=np.int16),
+        "release": np.full(n, SIMULATED_RELEASE, dtype=np.int16),
         "source_type": source_types(part),
         **{name: values.astype(np.float32) for name, values in redshifts.items()},
         "z_training": has_spectrum,

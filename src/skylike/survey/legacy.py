@@ -56,5 +56,7 @@ def release_survey(release: int) -> str | None:
     """Return our name for the data release of a RELEASE value: 9010 is ``ls-dr9``."""
     if release == SIMULATED_RELEASE:
         return "simulation"
+    if release == SIMULATED_RELEASE:
+        return "simulation"
     number = release // 1000
     return f"ls-dr{number}" if 1 <= number <= 99 else None

@@ -304,3 +304,39 @@ def test_the_same_generator_draws_the_same_view(cutouts: torch.Tensor):
         views.append(apply(cutouts, draws, FLUX, kind="flux", generator=source))
 
     assert torch.equal(views[0], views[1])
+
+
+@pytest.mark.parametrize("kind", ["flux", "rgb"])
+def test_aperture_keeps_the_center_and_fades_the_surroundings(cutouts: torch.Tensor, kind: str):
+    canvas = cutouts if kind == "flux" else render_rgb(cutouts, xp=torch)
+    preprocessing = Preprocessing(input=kind)
+
+    view = apply_to(canvas, draws_of(4, aperture=torch.full((4,), 20.0)), preprocessing, kind)
+
+    crop = canvas[:, :, 28:124, 28:124]
+    y, x = np.mgrid[:96, :96] - 47.5
+    radius = torch.from_numpy(np.hypot(x, y))
+    sky = crop.flatten(2).median(dim=2).values if kind == "rgb" else torch.zeros(4, 3)
+    inside, outside = radius < 19.5, radius > 30.5
+    torch.testing.assert_close(view[:, :, inside], crop[:, :, inside], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        view[:, :, outside], sky[:, :, None].expand(-1, -1, int(outside.sum())), atol=1e-5, rtol=0
+    )
+
+
+def test_aperture_is_drawn_evenly_in_the_logarithm():
+    recipe = dataclasses.replace(NOTHING, aperture_min_pix=10.0, aperture_max_pix=40.0)
+
+    radius = draw(*unknown(20_000), recipe, generator=generator()).aperture
+
+    np.testing.assert_allclose(np.quantile(radius, [0.0, 0.5, 1.0]), [10, 20, 40], rtol=0.02)
+
+
+def test_gain_is_drawn_for_each_band_and_for_all_together():
+    recipe = dataclasses.replace(NOTHING, color=0.1, brightness=0.5)
+
+    gain = torch.log(draw(*unknown(20_000), recipe, generator=generator()).gain)
+
+    assert 0.59 < float(gain.abs().max()) <= 0.6
+    assert float((gain - gain.mean(dim=1, keepdim=True)).abs().max()) <= 0.1334
+    np.testing.assert_allclose(gain.mean(dim=0), 0.0, atol=0.01)
