@@ -35,7 +35,7 @@ demo: install ## Simulate, load, train, search: the whole way in a few minutes
 	$(BIN)/skylike demo $(DEMO)
 
 test: install ## Run all tests (JOBS=2 at a time)
-	$(BIN)/pytest -q -n $(JOBS) $(TESTS)
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile $(TESTS)
 
 check: install ## Format, lint, types, layers, spelling
 	$(BIN)/ruff format --check .
@@ -69,8 +69,7 @@ $(STAMP): pyproject.toml | .venv/bin/pip
 	    && $(BIN)/python -c 'import urllib.request as r; r.urlopen("$(TORCH_CPU_INDEX)/torch/", timeout=5)' 2>/dev/null; \
 	then \
 	    echo "Installing torch for the CPU from $(TORCH_CPU_INDEX)"; \
-	    $(BIN)/pip install --quiet --index-url $(TORCH_CPU_INDEX) \
-	        --extra-index-url https://pypi.org/simple "torch>=2.6,<2.14"; \
+	    $(BIN)/pip install --quiet --index-url $(TORCH_CPU_INDEX) "torch>=2.6,<2.14"; \
 	fi
 	@echo "Installing skylike with Faiss for: $(EXTRA)"
 	$(BIN)/pip install --quiet -e '.[$(EXTRA),simulation,dev]'

@@ -7,16 +7,21 @@ Run on an otherwise idle machine::
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import faiss
 import numpy as np
 import sqlalchemy as sa
+from pgpq import ArrowToPostgresBinaryEncoder
+from psycopg import sql
 
+from skylike.database.copy import driver_connection
 from skylike.database.engine import make_engine
-from skylike.neighbors import store
+from skylike.neighbors import store, store_lists
 from skylike.neighbors.rescore import Lists
 from skylike.neighbors.search import NeighborSearch, SearchPlan
+from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.vectors import StagedVectors
 from skylike.neighbors.windows import Windows, magnitude_windows, order_by_magnitude
 
@@ -90,9 +95,21 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def load_rate(url: str, lists: list[Lists], staged: StagedVectors, k: int) -> float:
-    """Write all lists as a build does, into a run that is removed again; galaxies per second."""
-    engine = make_engine(url)
+def in_shards(lists: list[Lists], staged: StagedVectors) -> Iterator[dict[str, np.ndarray]]:
+    """Put lists together as a build writes them, with identifiers for places."""
+    for first in range(0, len(lists), TILES_IN_SHARD):
+        found = lists[first : first + TILES_IN_SHARD]
+        yield {
+            "galaxy_ids": staged.galaxy_ids[np.concatenate([part.rows for part in found])],
+            "neighbor_ids": staged.galaxy_ids[np.concatenate([part.positions for part in found])],
+            "similarities": np.concatenate([part.similarities for part in found]),
+            "lengths": np.concatenate([part.lengths for part in found]),
+        }
+
+
+@contextmanager
+def own_run(engine: sa.Engine, k: int) -> Iterator[NeighborRun]:
+    """Enter an encoder and a run, and remove both again."""
     with engine.begin() as connection:
         encoder_id = connection.scalar(
             sa.text(
@@ -103,28 +120,51 @@ def load_rate(url: str, lists: list[Lists], staged: StagedVectors, k: int) -> fl
                 " RETURNING encoder_id"
             )
         )
-        values = {"encoder_id": encoder_id, "k": k, "software": {}}
-        run = store.create_run(connection, values)
-    start = time.perf_counter()
-    galaxies = 0
-    for shard, first in enumerate(range(0, len(lists), TILES_IN_SHARD)):
-        found = lists[first : first + TILES_IN_SHARD]
-        with engine.begin() as connection:
-            store.write_shard(
-                connection,
-                run.run_id,
-                shard,
-                galaxy_ids=staged.galaxy_ids[np.concatenate([part.rows for part in found])],
-                neighbor_ids=staged.galaxy_ids[np.concatenate([part.positions for part in found])],
-                similarities=np.concatenate([part.similarities for part in found]),
-                lengths=np.concatenate([part.lengths for part in found]),
-            )
-        galaxies += sum(len(part.rows) for part in found)
-    seconds = time.perf_counter() - start
+        run = store.create_run(connection, {"encoder_id": encoder_id, "k": k, "software": {}})
+    yield run
     with engine.begin() as connection:
         store.drop_run(connection, run)
         connection.execute(sa.text("DELETE FROM encoder WHERE encoder_id = :e"), {"e": encoder_id})
-    return galaxies / seconds
+
+
+def load_seconds(engine: sa.Engine, lists: list[Lists], staged: StagedVectors, k: int) -> float:
+    """Write all lists as a build does."""
+    with own_run(engine, k) as run:
+        start = time.perf_counter()
+        for shard, arrays in enumerate(in_shards(lists, staged)):
+            with engine.begin() as connection:
+                store_lists.write_shard(connection, run.run_id, shard, **arrays)
+        return time.perf_counter() - start
+
+
+def raw_copy_seconds(engine: sa.Engine, lists: list[Lists], staged: StagedVectors, k: int) -> float:
+    """Send the same bytes to the same kind of table, packed beforehand: the server's share."""
+    seconds = 0.0
+    with own_run(engine, k) as run:
+        table = sql.Identifier("skylike", f"neighbor_list_r{run.run_id}")
+        for arrays in in_shards(lists, staged):
+            batch = store_lists.pack_lists(run.run_id, **arrays)
+            encoder = ArrowToPostgresBinaryEncoder(batch.schema)
+            packed = encoder.write_header() + encoder.write_batch(batch) + encoder.finish()
+            query = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(table)
+            with engine.begin() as connection, driver_connection(connection).cursor() as cursor:
+                start = time.perf_counter()
+                with cursor.copy(query) as copy:
+                    copy.write(packed)
+                connection.commit()
+                seconds += time.perf_counter() - start
+    return seconds
+
+
+def print_load(url: str, lists: list[Lists], staged: StagedVectors, k: int, repeat: int) -> None:
+    """Time the load into neighbor_list and a COPY of the same bytes, in turns."""
+    engine = make_engine(url)
+    times = {"load into neighbor_list": np.inf, "raw COPY of its bytes": np.inf}
+    for _ in range(repeat):
+        for name, load in zip(times, (load_seconds, raw_copy_seconds), strict=True):
+            times[name] = min(times[name], load(engine, lists, staged, k))
+    for name, seconds in times.items():
+        print(f"{name:24s} {len(staged) / seconds:8,.0f} galaxies/s")
 
 
 def main() -> None:
@@ -159,8 +199,8 @@ def main() -> None:
             f"  {paper / seconds:5.2f} x faster than the paper's"
         )
     if options.database:
-        rate = load_rate(options.database, search(staged, windows, k, "product"), staged, k)
-        print(f"load into neighbor_list: {rate:,.0f} galaxies/s")
+        lists = search(staged, windows, k, "product")
+        print_load(options.database, lists, staged, k, options.repeat)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Annotated
+from types import TracebackType
+from typing import Annotated, Final
 
 import typer
 
@@ -19,6 +20,9 @@ from skylike_cli import (
     session,
     simulate,
 )
+
+INTERRUPTED: Final = 130
+"""Exit status that Typer makes of Ctrl-C."""
 
 app = typer.Typer(
     name="skylike",
@@ -63,20 +67,44 @@ def options(
     )
 
 
+def _last_words(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Tell what nobody foresaw (a server that goes away, a full disk, a defect) in one line."""
+    if session.verbose:
+        sys.__excepthook__(kind, error, trace)
+        return
+    # SQLAlchemy puts its statement around what the driver says.
+    reason = getattr(error, "orig", None) or error
+    said = str(reason).strip().splitlines() or ["no reason given"]
+    _tell(
+        f"{type(reason).__name__}: {said[0]}; run it again when that is put right, "
+        "or as `skylike --verbose ...` to see where it happened"
+    )
+
+
+def _tell(message: str) -> None:
+    typer.secho("Error: ", fg="red", err=True, nl=False)
+    typer.echo(" ".join(message.split()), err=True)
+
+
 def run() -> None:
-    """Run a command; a :class:`SkylikeError` becomes one line on stderr and exit status 1."""
+    """Run a command; an error becomes one line on stderr and exit status 1."""
     try:
         app()
     except SkylikeError as error:
         if session.verbose:
             raise
-        typer.secho("Error: ", fg="red", err=True, nl=False)
-        typer.echo(" ".join(str(error).split()), err=True)
+        _tell(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted; run the same command again to go on.", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has enough.
         sys.stderr.close()
         sys.exit(0)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("Interrupted; run the same command again to go on.", err=True)
+        raise
+    finally:
+        # Typer sets a hook of its own when it is called.
+        sys.excepthook = _last_words

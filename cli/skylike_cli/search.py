@@ -108,9 +108,14 @@ def search(
     are found. Examples are never among the results.
     """
     from skylike.cuts.coordinates import parse_cone, parse_position
+    from skylike.interfaces.formats import check_output
+    from skylike.interfaces.sheet import check_sheet
     from skylike.search.query import Query, read_vectors
     from skylike.search.search import answer
 
+    check_output(format=format.value, output=output)
+    if sheet is not None:
+        check_sheet(sheet)
     query = Query(
         galaxies=tuple(galaxy or ()),
         positions=tuple(parse_position(text) for text in position or ()),
@@ -124,7 +129,6 @@ def search(
         position_limit=position_limit,
         invert_pictures=invert_pictures,
     )
-    _check_folders(output, sheet)
     found = answer(
         session.engine(),
         query,
@@ -139,15 +143,6 @@ def search(
     _write_rows(found, format.value, output)
     if sheet is not None:
         _write_sheet(found, sheet)
-
-
-def _check_folders(*paths: Path | None) -> None:
-    """Find out before a long search that an answer could not be written."""
-    from skylike.errors import SettingsError
-
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise SettingsError(f"{path}: cannot be written; name a file in a folder that exists")
 
 
 def _write_rows(found: "Answer", name: str, path: Path | None) -> None:

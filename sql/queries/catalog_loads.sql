@@ -1,5 +1,5 @@
 -- The last loads of the catalog, newest first.
--- :limit  integer
+--   :limit  integer
 SELECT
     loaded.load_id,
     survey.name AS survey,

@@ -1,6 +1,6 @@
 -- The nearest galaxy within a radius of each of many positions.
--- :ra, :dec  double precision[], ICRS degrees, equally long
--- :radius    double precision, degrees
+--   :ra, :dec  double precision[], ICRS degrees, equally long
+--   :radius    double precision, degrees
 -- Needs the index galaxy_dec_ra_idx: one probe of a thin declination strip for each position.
 SELECT
     wanted.place::integer AS place,

@@ -3,7 +3,7 @@
 -- A galaxy that has a cutout of the kind keeps it.
 UPDATE skylike.cutout AS stored
 SET galaxy_id = staged.galaxy_id,
-    updated_at = now()
+    updated_at = statement_timestamp()
 FROM staged_cutout AS staged
 WHERE stored.file_id = :file_id
     AND stored.file_row = staged.file_row

@@ -3,7 +3,8 @@
 --   :kind     text
 -- A cutout that is replaced keeps its cutout_id and takes the new file, row and time: embeddings made
 -- of the old pixels are older than it, and so are seen to be stale. A new version of a file with the
--- same pixels keeps the time.
+-- same pixels keeps the time. The time is that of the statement, which runs under a lock: now() would be
+-- that of the transaction, which may have begun before others read what this replaces.
 INSERT INTO skylike.cutout AS stored
     (file_id, file_row, galaxy_id, name, kind, coverage, missing_bands, is_complete, updated_at)
 SELECT
@@ -15,7 +16,7 @@ SELECT
     staged.coverage,
     staged.missing_bands,
     staged.is_complete,
-    CASE WHEN staged.is_same AND older.cutout_id IS NOT NULL THEN older.updated_at ELSE now() END
+    CASE WHEN staged.is_same AND older.cutout_id IS NOT NULL THEN older.updated_at ELSE statement_timestamp() END
 FROM staged_cutout AS staged
 LEFT JOIN skylike.cutout AS older
     ON older.galaxy_id = staged.galaxy_id

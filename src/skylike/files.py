@@ -6,6 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def is_utf8(path: Path) -> bool:
+    """Tell whether a path is text, as PostgreSQL can hold it; file systems allow any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
     """Yield ``NAME.part`` to write; it becomes ``path`` when the block ends, and goes if it fails.

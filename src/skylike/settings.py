@@ -1,4 +1,7 @@
-"""Settings: where data lie and which server holds the tables. Flag > SKYLIKE_* > skylike.toml > default."""
+"""Settings: where data lie and which server holds the tables.
+
+An option on the command line wins over SKYLIKE_*, that over skylike.toml, that over the default.
+"""
 
 import os
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing_extensions import override
 from skylike.errors import SettingsError
 
 SYSTEM_HOME = Path("/var/lib/skylike")
-"""Data folder of root: PostgreSQL refuses to run as root, and its user cannot enter root's own home."""
+"""Data folder of root: PostgreSQL refuses to run as root; its user cannot enter root's own home."""
 
 
 def _default_home() -> Path:
@@ -45,10 +48,21 @@ class Settings(BaseSettings):
     device: str = "auto"
     """Where networks run: auto, cpu, cuda or cuda:N."""
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _not_empty(cls, home: object) -> object:
+        if home == "":
+            # Path("") is the folder that we happen to be in.
+            raise ValueError("the name of the data folder is empty")
+        return home
+
     @field_validator("home", mode="after")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        try:
+            return home.expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError(f"{home} names the home of a user who is not there") from error
 
     @classmethod
     @override

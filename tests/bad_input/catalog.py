@@ -27,6 +27,12 @@ def _truncated_fits(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:9000])
 
 
+def _damaged_fits(folder: Path) -> None:
+    path = folder / "damaged.fits"
+    Table({"RA": np.arange(20.0), "DEC": np.zeros(20)}).write(path)
+    path.write_bytes(path.read_bytes().replace(b"TTYPE1  = 'RA ", b"TTYPE1  = RA' "))
+
+
 def _image_fits(folder: Path) -> None:
     fits.PrimaryHDU(np.zeros((3, 8, 8), dtype=np.float32)).writeto(folder / "cube.fits")
 
@@ -77,6 +83,18 @@ CASES = [
         ("catalog", "load", "{folder}/bare.csv"),
         r"bare\.csv: the first line holds numbers, not column names",
         _text("bare.csv", "10.5,20.1\n11.5,20.2\n"),
+    ),
+    BadInput(
+        "catalog: every row longer than the header",
+        ("catalog", "load", "{folder}/ragged.csv"),
+        r"ragged\.csv: the header has 2 fields and the first 2 rows another number",
+        _text("ragged.csv", "ra,dec\n10.5,20.1,\n11.5,20.2,\n"),
+    ),
+    BadInput(
+        "catalog: a FITS table with a damaged header",
+        ("catalog", "load", "{folder}/damaged.fits"),
+        r"damaged\.fits: cannot be read as FITS \(Unparsable card",
+        _damaged_fits,
     ),
     BadInput(
         "catalog: no positions",

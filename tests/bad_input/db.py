@@ -92,6 +92,18 @@ CASES = [
         "database command that is unknown", ("db", "fly"), r"No such command 'fly'", exit_status=2
     ),
     BadInput(
+        "data folder in the home of nobody",
+        ("db", "status"),
+        r"setting home \(SKYLIKE_HOME or .*\): .*~no_such_user/sky names the home of a user who",
+        environment={"SKYLIKE_HOME": "~no_such_user/sky"},
+    ),
+    BadInput(
+        "data folder without a name",
+        ("db", "start"),
+        r"setting home \(SKYLIKE_HOME or skylike\.toml\): .*the name of the data folder is empty",
+        environment={"SKYLIKE_HOME": ""},
+    ),
+    BadInput(
         "setting of a port that is a word",
         ("db", "status"),
         r"setting port \(SKYLIKE_PORT or skylike\.toml\): .*valid integer",

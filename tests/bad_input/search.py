@@ -103,6 +103,11 @@ CASES = [
         r"answer\.csv: cannot be written",
     ),
     BadInput(
+        "search into a binary format without a file, refused before anything is looked up",
+        ("search", "--galaxy", "1", "--format", "fits"),
+        r"the format fits is for files; name one with --output, such as result\.fits",
+    ),
+    BadInput(
         "contact sheet into a folder that is not there",
         ("search", "--galaxy", "1", "--sheet", "{folder}/nowhere/sheet.png"),
         r"sheet\.png: cannot be written",

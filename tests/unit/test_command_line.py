@@ -1,7 +1,10 @@
 """The command line answers at once, and every command and option explains itself."""
 
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,3 +59,66 @@ def test_options_when_listed_then_each_has_help(path: str, command: Command):
     ]
 
     assert not silent, f"{path}: options without help: {silent}"
+
+
+BROKEN = """
+import time
+from skylike_cli import main
+
+@main.app.command()
+def broken(how: str) -> None:
+    if how == "wait":
+        print("waiting", flush=True)
+        time.sleep(60)
+    if how == "defect":
+        raise KeyError(how)
+    raise OSError(28, "No space left on device", "a.h5")
+
+main.run()
+"""
+"""The program with a command that fails as no command should."""
+
+
+def run_broken(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BROKEN, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("defect", "Error: KeyError: "),
+        ("disk", "Error: OSError: [Errno 28] No space left on device: 'a.h5'; run it again"),
+    ],
+)
+def test_command_when_it_fails_unforeseen_then_says_so_in_one_line(how: str, told: str):
+    ended = run_broken("broken", how)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(told)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_command_when_it_fails_and_is_verbose_then_shows_where():
+    ended = run_broken("--verbose", "broken", "defect")
+
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+def test_command_when_interrupted_then_says_how_to_go_on(tmp_path: Path):
+    with subprocess.Popen(
+        [sys.executable, "-c", BROKEN, "broken", "wait"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        os.kill(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert told == "Interrupted; run the same command again to go on.\n"

@@ -153,7 +153,10 @@ def _measured(given: Mapping[str, ColumnArray], rules: CleaningRules) -> dict[st
             if f"{name}_{band}" in given
         }
         if "flux" in of_band:
-            of_band["flux"] = of_band["flux"] * nanomaggies_in_unit(rules.units.get(f"flux_{band}"))
+            scale = nanomaggies_in_unit(rules.units.get(f"flux_{band}"))
+            # What is infinite as a real is no flux, and so has no magnitude either.
+            flux = _float32(of_band["flux"] * scale)
+            of_band["flux"] = np.where(np.isfinite(flux), flux, np.nan)
         measured |= band_columns(band, of_band, ebv, rules.magnitudes)
         if f"psf_size_{band}" in given:
             size = without_sentinels(numbers(given[f"psf_size_{band}"]))
@@ -173,7 +176,9 @@ def _maskbits(column: ColumnArray) -> ColumnArray:
 
 
 def _text(column: ColumnArray) -> ColumnArray:
-    text = np.char.strip(column.data.astype(str))
+    # PostgreSQL's text cannot hold the character NUL, which padding of some writers leaves inside.
+    texts = column.data.astype(str).tolist()
+    text = np.array([value.replace("\0", "").strip() for value in texts], dtype=str)
     return np.ma.MaskedArray(text, mask=np.ma.getmaskarray(column) | (text == ""))
 
 

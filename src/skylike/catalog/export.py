@@ -14,7 +14,7 @@ from astropy.utils.exceptions import AstropyWarning
 from pyarrow import csv as arrow_csv
 from sqlalchemy import Engine
 
-from skylike.catalog.fetch import filled_columns, iter_galaxies
+from skylike.catalog.store_reading import filled_columns, iter_galaxies
 from skylike.cuts import GALAXY_KINDS, parse_cut
 from skylike.database.comments import ColumnMeaning, read_meanings
 from skylike.database.engine import connect
@@ -147,11 +147,10 @@ def _write_fits(batches: Iterator[pa.Table], path: Path, meanings: Meanings) -> 
         warnings.simplefilter("ignore", AstropyWarning)
         hdu = fits.table_to_hdu(table)
     for place, name in enumerate(table.colnames, start=1):
-        hdu.header[f"TUNIT{place}"] = meanings[name].unit or ""
+        if meanings[name].unit:
+            hdu.header[f"TUNIT{place}"] = meanings[name].unit
         hdu.header[f"TUCD{place}"] = meanings[name].ucd
         hdu.header[f"TCOMM{place}"] = meanings[name].description
-        if not meanings[name].unit:
-            del hdu.header[f"TUNIT{place}"]
     hdu.name = "GALAXY"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine
 
-from skylike.catalog.fetch import LoadOverview, SurveyOverview, fetch_loads, fetch_surveys
+from skylike.catalog.store_reading import LoadOverview, SurveyOverview, fetch_loads, fetch_surveys
 from skylike.database.engine import connect
 
 

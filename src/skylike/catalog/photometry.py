@@ -87,24 +87,28 @@ def transmission(band: str, given: Floats | None, ebv: Floats | None) -> Floats 
     """
     fallback = None
     if ebv is not None and band in EXTINCTION_COEFFICIENT:
-        fallback = 10 ** (-0.4 * EXTINCTION_COEFFICIENT[band] * ebv)
+        with np.errstate(over="ignore", under="ignore"):
+            fallback = _positive(10 ** (-0.4 * EXTINCTION_COEFFICIENT[band] * ebv))
     if given is None:
         return fallback
-    with np.errstate(invalid="ignore"):
-        known = np.where(given > 0, given, np.nan)
+    known = _positive(given)
     return known if fallback is None else np.where(np.isnan(known), fallback, known)
+
+
+def _positive(values: Floats) -> Floats:
+    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
 
 
 def magnitude_of_flux(flux: Floats) -> Floats:
     """Return 22.5 - 2.5 log10(flux / nanomaggy), NaN where the flux is not positive and finite."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(flux > 0, ZERO_POINT - 2.5 * np.log10(flux), np.nan)
+        return np.where(np.isfinite(flux) & (flux > 0), ZERO_POINT - 2.5 * np.log10(flux), np.nan)
 
 
 def magnitude_error(flux: Floats, ivar: Floats) -> Floats:
     """Return the error of the magnitude of a flux with this inverse variance, to first order."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = _MAG_OF_RELATIVE_ERROR / (flux * np.sqrt(ivar))
+    with np.errstate(all="ignore"):
+        error = _MAG_OF_RELATIVE_ERROR / flux / np.sqrt(ivar)
         return np.where((flux > 0) & (ivar > 0), error, np.nan)
 
 
@@ -158,10 +162,12 @@ def _from_flux(
     if is_dereddened:
         columns[f"mag_{band}"] = magnitude_of_flux(flux)
         if through is not None:
-            columns[f"flux_{band}"] = flux * through
+            with np.errstate(over="ignore"):
+                columns[f"flux_{band}"] = flux * through
     else:
         columns[f"flux_{band}"] = flux
-        corrected = flux if through is None else flux / through
+        with np.errstate(over="ignore", under="ignore"):
+            corrected = flux if through is None else flux / through
         columns[f"mag_{band}"] = magnitude_of_flux(corrected)
     if ivar is not None:
         columns[f"mag_err_{band}"] = magnitude_error(flux, ivar)

@@ -20,6 +20,10 @@ from skylike.errors import CoordinateError
 
 _STAGING = "staged_galaxy"
 _ROW = "file_row"
+_WRITTEN_AT = sa.func.statement_timestamp()
+"""Taken when the table is locked: now() is when the transaction began to read its file, and whoever
+looked at the catalog in between would take the change for older than what was seen."""
+
 _QUERY_ROWS = 20_000
 """Identifiers or positions sent with one query: bounds the size of its array parameters."""
 
@@ -178,7 +182,7 @@ def _update_changed(staged: sa.Table, survey_id: int, load_id: int | None) -> sa
     return (
         sa.update(galaxy)
         .values({name: staged.c[name] for name in names})
-        .values(load_id=load_id, updated_at=sa.func.now())
+        .values(load_id=load_id, updated_at=_WRITTEN_AT)
         .where(galaxy.c.survey_id == survey_id, galaxy.c[KEY] == staged.c[KEY])
         .where(stored.is_distinct_from(given))
     )
@@ -194,7 +198,7 @@ def _insert_missing(staged: sa.Table, survey_id: int, load_id: int | None) -> sa
             (last + place).cast(sa.Integer),
             sa.literal(survey_id),
             sa.literal(load_id, sa.Integer),
-            sa.func.now(),
+            _WRITTEN_AT,
             *(staged.c[name] for name in names),
         )
         .where(~known)

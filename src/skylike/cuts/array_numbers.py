@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import singledispatch
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 
@@ -17,18 +17,22 @@ _COMPUTE: Final = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divi
 
 
 def is_whole(value: Value, columns: Columns) -> bool:
-    """Tell whether a value is an integer column or constant: identifiers exceed 2^53."""
-    if isinstance(value, Column):
-        return columns[value.name].dtype.kind in "iu"
+    """Tell whether a value is an integer column or constant, or bits of such: they exceed 2^53."""
+    match value:
+        case Column():
+            return columns[value.name].dtype.kind in "iu"
+        case Arithmetic(operator="&"):
+            return is_whole(value.left, columns) and is_whole(value.right, columns)
     return isinstance(value, Number) and isinstance(value.value, int)
 
 
 def exact(value: Value, columns: Columns) -> Values:
-    """Return an integer column or constant as it is."""
+    """Return what :func:`is_whole` as integers."""
     if isinstance(value, Number):
         return known(value.value)
-    column = cast(Column, value)
-    return read_column(columns[column.name], column.kind)
+    if isinstance(value, Column):
+        return read_column(columns[value.name], value.kind)
+    return _bits(value, columns)
 
 
 @singledispatch

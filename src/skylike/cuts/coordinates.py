@@ -35,6 +35,9 @@ _UNIT_IN_DEGREES: Final = {
     **dict.fromkeys(["arcsec", "arcsecond", "arcseconds", '"', "\u2033"], 1 / 3600),
     **dict.fromkeys(["rad", "radian", "radians"], 180 / math.pi),
 }
+_SAID_UNITS: Final = (("deg", 1, 3600), ("arcmin", 60, 120), ("arcsec", 3600, -math.inf))
+"""Unit, how many make a degree, and from how many arcsec on it is said."""
+
 _ANGLE = re.compile(rf"({_NUMBER}) *([a-z°'\"\u2032\u2033]*)")
 _NUMBER_ALONE = re.compile(_NUMBER)
 _CONE = re.compile(rf"(.+?)(?: *, *| +)({_NUMBER} *[a-zA-Z°'\"\u2032\u2033]*)")
@@ -77,6 +80,26 @@ class Cone:
     @override
     def __str__(self) -> str:
         return f"{self.ra:.12g} {self.dec:+.12g} {self.radius:.12g} deg"
+
+    @override
+    def __format__(self, form: str) -> str:
+        """Return it in full, or for the form ``short`` rounded to less than 0.02 arcsec."""
+        if form != "short":
+            return format(str(self), form)
+        ra, dec = _trimmed(f"{self.ra:.5f}"), _trimmed(f"{self.dec:+.5f}")
+        return f"{said_angle(self.radius)} around {ra} {dec}"
+
+
+def said_angle(degrees: float) -> str:
+    """Say an angle as people do, in a fitting unit, to four digits: ``10 arcmin``, ``4 deg``."""
+    unit, factor = next(
+        (unit, factor) for unit, factor, least in _SAID_UNITS if degrees * 3600 >= least
+    )
+    return f"{degrees * factor:.4g} {unit}"
+
+
+def _trimmed(number: str) -> str:
+    return number.rstrip("0").rstrip(".")
 
 
 def parse_position(text: str) -> Position:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import Grouping
 
 from skylike.cuts.kinds import ColumnKind
-from skylike.cuts.sql_numbers import Columns, Sql, double, exact, is_whole, number
+from skylike.cuts.sql_numbers import Columns, Sql, double, exact, is_whole, number, typed
 from skylike.cuts.syntax import (
     And,
     Call,
@@ -87,6 +87,8 @@ def _or(value: Or, columns: Columns) -> Condition:
 
 @condition.register
 def _not(value: Not, columns: Columns) -> Condition:
+    if isinstance(value.operand, IsNull):
+        return _nullable(value.operand, columns).is_not(None)
     return sa.not_(_grouped(value.operand, columns))
 
 
@@ -148,6 +150,9 @@ def _membership(value: Membership, columns: Columns) -> Condition:
         operand, *choices = (exact(one, columns) for one in everything)
     else:
         operand, *choices = (_comparable(one, columns) for one in everything)
+        if kind_of(value.operand) is ColumnKind.NUMBER:
+            # A list of numeric constants alone would be rounded to the type of a real column.
+            choices[0] = typed(choices[0])
     return operand.in_(choices)
 
 
@@ -161,10 +166,12 @@ def _like(value: Like, columns: Columns) -> Condition:
 
 @condition.register
 def _is_null(value: IsNull, columns: Columns) -> Condition:
+    return _nullable(value, columns).is_(None)
+
+
+def _nullable(value: IsNull, columns: Columns) -> Sql:
     operand = value.operand
-    return (columns[operand.name] if isinstance(operand, Column) else _plain(operand, columns)).is_(
-        None
-    )
+    return columns[operand.name] if isinstance(operand, Column) else _plain(operand, columns)
 
 
 @condition.register

@@ -1,7 +1,7 @@
 """The numbers of a cut as SQL: double precision, guarded so that no row raises an error."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import singledispatch
 from typing import Any, Final
@@ -53,18 +53,43 @@ def whole(value: int) -> Sql:
 
 
 def is_whole(value: Value, columns: Columns) -> bool:
-    """Tell whether a value is an integer column or constant: identifiers exceed 2^53."""
-    if isinstance(value, Column):
-        return isinstance(columns[value.name].type, sa.Integer)
+    """Tell whether a value is an integer column or constant, or bits of such: they exceed 2^53."""
+    match value:
+        case Column():
+            return isinstance(columns[value.name].type, sa.Integer)
+        case Arithmetic(operator="&"):
+            return is_whole(value.left, columns) and is_whole(value.right, columns)
     return isinstance(value, Number) and isinstance(value.value, int)
 
 
 def exact(value: Value, columns: Columns) -> Sql:
-    """Return an integer column or constant as it is."""
+    """Return what :func:`is_whole` as an integer."""
     if isinstance(value, Number):
         return whole(int(value.value))
-    assert isinstance(value, Column)  # noqa: S101 - is_whole says so
-    return columns[value.name]
+    return columns[value.name] if isinstance(value, Column) else _bits(value, columns)
+
+
+def typed(value: Sql) -> Sql:
+    """Say that a constant is double precision, for where nothing beside it says so.
+
+    Written into a statement ``0.1`` is numeric and ``1`` an integer, and would be calculated with,
+    rounded and compared as such.
+    """
+    return sa.cast(value, _DOUBLE) if isinstance(value, sa.BindParameter) else value
+
+
+def _uncast(value: Sql, other: Sql) -> Sql:
+    """Leave out a cast that PostgreSQL makes by itself, because of what is on the other side.
+
+    A real beside a double precision number, or beside a constant, is taken for double precision;
+    an integer beside double precision too, but beside a constant it would be numeric.
+    """
+    if not isinstance(value, sa.Cast):
+        return value
+    column: Sql = value.clause
+    is_constant = isinstance(other, sa.BindParameter)
+    is_freed = isinstance(column.type, REAL) or not is_constant
+    return column if is_freed and isinstance(column, sa.ColumnClause) else value
 
 
 @singledispatch
@@ -107,12 +132,17 @@ def _arithmetic(value: Arithmetic, columns: Columns) -> Numeric:
         return Numeric(sa.cast(_bits(value, columns), _DOUBLE), bounds.INTEGER_COLUMN, 4)
     left = _kept(number(value.left, columns))
     right = _kept(number(value.right, columns))
-    divisor: Sql = right.sql
     known = {"*": bounds.of_product, "/": bounds.of_quotient}.get(value.operator, bounds.of_sum)
-    if value.operator == "/":
-        divisor = sa.func.nullif(right.sql, double(0), type_=_DOUBLE)
+    first, second = left.sql, right.sql
+    if isinstance(second, sa.BindParameter):
+        first = typed(_uncast(first, second))
+    else:
+        second = _uncast(second, first)
+    is_constant = isinstance(value.right, Number) and value.right.value != 0
+    if value.operator == "/" and not is_constant:
+        second = sa.func.nullif(second, double(0), type_=_DOUBLE)
     precedence = _PRECEDENCE[value.operator]
-    result: Sql = left.sql.op(value.operator, precedence=precedence, return_type=_DOUBLE)(divisor)
+    result: Sql = first.op(value.operator, precedence=precedence, return_type=_DOUBLE)(second)
     return _kept(Numeric(result, known(left.bounds, right.bounds), left.size + right.size + 1))
 
 
@@ -131,7 +161,7 @@ def _bits(value: Value, columns: Columns) -> Sql:
     if isinstance(value, Number):
         return exact(value, columns)
     if is_whole(value, columns):
-        return sa.cast(exact(value, columns), sa.BigInteger)
+        return exact(value, columns)
     given = number(value, columns).sql
     size = sa.func.abs(given, type_=_DOUBLE)
     has_bits = sa.and_(size <= double(LARGEST_WHOLE), given == sa.func.floor(given, type_=_DOUBLE))
@@ -144,10 +174,12 @@ def _call(value: Call, columns: Columns) -> Numeric:
         return _power(value, columns)
     given = [number(argument, columns) for argument in value.arguments]
     if value.name in {"least", "greatest", "coalesce"}:
-        chosen = getattr(sa.func, value.name)(*[one.sql for one in given], type_=_DOUBLE)
+        first, *others = (one.sql for one in given)
+        chosen = getattr(sa.func, value.name)(typed(first), *others, type_=_DOUBLE)
         known = bounds.of_either(*[one.bounds for one in given])
         return Numeric(chosen, known, sum(one.size for one in given) + 1)
-    return _SINGLE[value.name](value.name, given[0])
+    (only,) = given
+    return _SINGLE[value.name](value.name, replace(only, sql=typed(only.sql)))
 
 
 def _plain_call(name: str, given: Numeric) -> Numeric:
@@ -184,7 +216,8 @@ _SINGLE: Final[Mapping[str, Callable[[str, Numeric], Numeric]]] = {
 def _power(call: Call, columns: Columns) -> Numeric:
     base, exponent = call.arguments
     left, right = _kept(number(base, columns)), _kept(number(exponent, columns))
-    raised: Sql = sa.func.power(left.sql, right.sql, type_=_DOUBLE)
+    first = typed(left.sql) if isinstance(right.sql, sa.BindParameter) else left.sql
+    raised: Sql = sa.func.power(first, right.sql, type_=_DOUBLE)
     size = left.size + right.size + 1
     if isinstance(base, Number) and not isinstance(exponent, Number):
         low, high = map(double, bounds.exponent_range(float(base.value)))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from skylike.errors import SettingsError
+from skylike.files import replaced_file
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,10 @@ def make_credentials(home: Path) -> Credentials:
     """Generate passwords and write their file, readable by its owner only."""
     # URL-safe characters: a password pasted into any connection string needs no escaping.
     made = Credentials(*(secrets.token_urlsafe(24) for _ in fields(Credentials)))
-    path = credentials_path(home)
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(made), file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with replaced_file(credentials_path(home)) as part:
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(made), file, indent=1)
+            file.write("\n")
     return made

@@ -53,7 +53,7 @@ SELECT c.oid, c.relname AS name, c.relkind = 'v' AS is_view,
 FROM pg_catalog.pg_class AS c
 WHERE c.relnamespace = cast(:schema AS regnamespace)
   AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition
-ORDER BY c.relkind = 'v', c.oid
+ORDER BY c.relname = 'alembic_version', c.relkind = 'v', c.oid
 """
 
 _COLUMNS: Final = """\
@@ -74,7 +74,7 @@ _FUNCTIONS: Final = """\
 SELECT p.proname AS name, pg_get_function_arguments(p.oid) AS arguments,
     pg_get_function_result(p.oid) AS result, obj_description(p.oid, 'pg_proc') AS comment
 FROM pg_catalog.pg_proc AS p
-WHERE p.pronamespace = cast(:schema AS regnamespace)
+WHERE p.pronamespace = cast(:schema AS regnamespace) AND p.prorettype <> cast('trigger' AS regtype)
 ORDER BY p.proname
 """
 
@@ -101,9 +101,15 @@ def dump_schema(url: URL) -> str:
 
 
 def describe_schema(connection: Connection) -> str:
-    """Return every table, view and function with its comments, as Markdown."""
+    """Return every table, view and function to call with its comments, as Markdown."""
     tables = connection.execute(sa.text(_TABLES), {"schema": SCHEMA}).all()
     lines = [_MODEL_HEADER]
+    for table in tables:
+        meaning = parse_comment(table.comment).description
+        # As GitHub and Sphinx name a heading: spaces as hyphens, no brackets.
+        anchor = _heading(table).replace(" ", "-").replace("(", "").replace(")", "")
+        lines.append(f"- [{table.name}](#{anchor}): {meaning}")
+    lines.append("")
     for table in tables:
         lines += _describe_table(connection, table)
     lines.append("## Functions\n")
@@ -114,9 +120,13 @@ def describe_schema(connection: Connection) -> str:
     return "\n".join(lines)
 
 
+def _heading(table: sa.Row[tuple[object, ...]]) -> str:
+    return f"{table.name} (view)" if table.is_view else str(table.name)
+
+
 def _describe_table(connection: Connection, table: sa.Row[tuple[object, ...]]) -> Iterator[str]:
     meanings = read_meanings(connection, f"{SCHEMA}.{table.name}")
-    yield f"## {table.name}{' (view)' if table.is_view else ''}\n"
+    yield f"## {_heading(table)}\n"
     yield f"{parse_comment(table.comment).description}.\n"
     yield "| Column | Type | Unit | UCD | Description |"
     yield "| --- | --- | --- | --- | --- |"

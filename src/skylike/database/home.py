@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from skylike.errors import ConflictError, SettingsError
+from skylike.files import replaced_file
 
 _LOCK_SECONDS: Final = 120.0
 """How long one `db start` waits for another; the first makes the data folder in a few seconds."""
@@ -82,9 +83,8 @@ def kept_port(home: Path) -> int | None:
 
 def keep_port(home: Path, port: int) -> None:
     """Write down the port for the next start."""
-    part = home / "port.part"
-    part.write_text(f"{port}\n", encoding="ascii")
-    part.replace(home / "port")
+    with replaced_file(home / "port") as part:
+        part.write_text(f"{port}\n", encoding="ascii")
 
 
 def file_folders(home: Path) -> list[Path]:

@@ -105,6 +105,9 @@ def _add_input(
     fingerprint = source.fingerprint(survey or "")
     with connect(engine) as connection:
         stored = find_file(connection, source.origin)
+    if stored is not None and stored.origin != source.origin:
+        note = f"is what `skylike images` made of {stored.origin}: nothing to add"
+        return replace(_report(source), unchanged=stored.n_stored, notes=(note,))
     if stored is not None and stored.fingerprint == fingerprint and stored.path.exists():
         return _again(engine, source, stored, survey=survey)
     if source.kind is InputKind.HDF5:

@@ -156,11 +156,8 @@ def _open_brick(name: str, folder: Path, images: dict[str, Path]) -> Brick:
 
 
 def _same_place(one: WCS, other: WCS) -> bool:
-    corner, far = (
-        one.all_pix2world([0, 1000], [0, 1000], 0),
-        other.all_pix2world([0, 1000], [0, 1000], 0),
-    )
-    return bool(np.allclose(corner, far, rtol=0, atol=0.1 * PIXEL_SCALE_ARCSEC / ARCSEC_PER_DEG))
+    ours, theirs = (wcs.all_pix2world([0, 1000], [0, 1000], 0) for wcs in (one, other))
+    return bool(np.allclose(ours, theirs, rtol=0, atol=0.1 * PIXEL_SCALE_ARCSEC / ARCSEC_PER_DEG))
 
 
 def _read_header(path: Path) -> fits.Header:

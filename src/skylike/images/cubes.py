@@ -50,8 +50,7 @@ def read_cube(path: Path) -> Cube:
         The file is missing, truncated or no FITS image, names no bands or none of g r z, has no
         celestial WCS, or is coarser than :data:`COARSEST_ARCSEC`.
     """
-    planes, header = _read_planes(path)
-    bands = _bands_of(path, header, len(planes))
+    planes, bands, header = _read_planes(path)
     chosen = [bands.index(band) for band in FLUX_BANDS if band in bands]
     if not chosen:
         raise ImageFileError(f"{path}: has bands {', '.join(bands)}; cutouts need some of g, r, z")
@@ -73,12 +72,12 @@ def read_cube(path: Path) -> Cube:
     return Cube(pixels, present, ra, dec, scale)
 
 
-def _read_planes(path: Path) -> tuple[npt.NDArray[np.float32], fits.Header]:
+def _read_planes(path: Path) -> tuple[npt.NDArray[np.float32], tuple[str, ...], fits.Header]:
     with open_fits_image(path) as hdu:
         data = np.asarray(hdu.data, dtype=np.float32)
+        planes = data if data.ndim == 3 else data[None]
         header = hdu.header.copy()
-    planes = data if data.ndim == 3 else data[None]
-    return planes, header
+        return planes, _bands_of(path, header, len(planes)), header
 
 
 def _bands_of(path: Path, header: fits.Header, planes: int) -> tuple[str, ...]:

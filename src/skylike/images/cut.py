@@ -1,6 +1,5 @@
 """Cut cutouts around the galaxies of the catalog from brick coadds."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from skylike.database.engine import connect
 from skylike.errors import EmptyStageError, ImageFileError
 from skylike.images.bricks import Brick, cut_out, find_bricks, read_planes
 from skylike.images.convert import Converted
+from skylike.images.inputs import fingerprint_of
 from skylike.images.publish import (
     add_rows,
     cutout_path,
@@ -106,14 +106,9 @@ class _Plan:
         return _origin(self.brick)
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for brick in (self.brick, *self.neighbors):
-            for file in brick.files:
-                state = file.stat()
-                digest.update(f"{file}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-        for column in (self.galaxies.galaxy_id, self.galaxies.ra, self.galaxies.dec):
-            digest.update(column.tobytes())
-        return digest.hexdigest()
+        files = [file for brick in (self.brick, *self.neighbors) for file in brick.files]
+        columns = (self.galaxies.galaxy_id, self.galaxies.ra, self.galaxies.dec)
+        return fingerprint_of(files, *(column.tobytes() for column in columns))
 
 
 def _origin(brick: Brick) -> str:

@@ -17,6 +17,9 @@ from skylike.errors import ImageFileError
 FITS_SUFFIXES = (".fits", ".fit", ".fits.gz", ".fits.fz")
 """Endings of FITS files, in lower case."""
 
+_UNREADABLE = (OSError, EOFError, TypeError, ValueError, LookupError, zlib.error, fits.VerifyError)
+"""What astropy raises for damaged headers and data."""
+
 ImageHdu: TypeAlias = Any
 """A primary, image or compressed image HDU: astropy has no types."""
 
@@ -43,7 +46,7 @@ def open_fits_image(path: Path) -> Iterator[ImageHdu]:
                 yield hdu
         except FileNotFoundError as error:
             raise ImageFileError(f"{path}: there is no such file") from error
-        except (OSError, EOFError, TypeError, ValueError, zlib.error) as error:
+        except _UNREADABLE as error:
             raise ImageFileError(
                 f"{path}: not a readable FITS file ({_one_line(error)}); "
                 "refused whole: fetch it again"
@@ -77,7 +80,7 @@ def is_table(path: Path) -> bool:
             with fits.open(path, memmap=False) as hdus:
                 naxis = [hdu.header.get("NAXIS", 0) for hdu in hdus if hdu.is_image]
                 return len(naxis) < len(hdus) and not any(naxis)
-    except (OSError, EOFError, TypeError, ValueError, zlib.error):
+    except _UNREADABLE:
         return False
 
 
@@ -98,7 +101,7 @@ def read_wcs(path: Path, header: fits.Header) -> WCS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
             wcs = WCS(header).celestial
-    except (WcsError, ValueError) as error:
+    except (WcsError, *_UNREADABLE) as error:
         raise ImageFileError(f"{path}: its WCS is not understood ({_one_line(error)})") from error
     if not wcs.has_celestial:
         raise ImageFileError(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skylike.bands import BANDS, PIXEL_SCALE_ARCSEC
-from skylike.catalog.object_ids import legacy_object_ids
+from skylike.catalog.object_ids import legacy_object_ids, whole_numbers
 from skylike.errors import ImageFileError
 from skylike.images.read import BLOCK_ROWS, FLUX_BANDS, open_images, standardize
 from skylike.images.resample import coverage_of
@@ -89,7 +89,7 @@ def read_columns(file: h5py.File) -> CutoutRows:
     else ``inds``, else the identifier or the number of the row.
     """
     n = len(file["images"])
-    ra, dec = _column(file, "ra", n, np.nan), _column(file, "dec", n, np.nan)
+    ra, dec = _degrees(file, "ra", n), _degrees(file, "dec", n)
     on_sky = np.isfinite(ra) & (np.abs(dec) <= 90)
     object_id = _object_ids(file, n)
     if "name" in file:
@@ -112,28 +112,32 @@ def read_columns(file: h5py.File) -> CutoutRows:
     )
 
 
-def _column(file: h5py.File, name: str, n: int, missing: float) -> npt.NDArray[Any]:
-    if name not in file:
-        return np.full(n, missing)
+def _degrees(file: h5py.File, name: str, n: int) -> npt.NDArray[np.float64]:
+    return _column(file, name, n).astype(np.float64) if name in file else np.full(n, np.nan)
+
+
+def _column(file: h5py.File, name: str, n: int) -> npt.NDArray[Any]:
     values: npt.NDArray[Any] = np.asarray(file[name][:])
     if values.shape != (n,):
         raise ImageFileError(
             f"{file.filename}: has {n} images but `{name}` of shape {values.shape}; it is damaged"
         )
-    return values.astype(np.float64) if np.isnan(missing) else values
+    return values
 
 
 def _object_ids(file: h5py.File, n: int) -> npt.NDArray[np.int64]:
     if "object_id" in file:
-        return _column(file, "object_id", n, UNKNOWN_ID).astype(np.int64)
+        return _identifiers(file, "object_id", n)
     parts = ("release", "brickid", "objid")
     if any(part not in file for part in parts):
         return np.full(n, UNKNOWN_ID, dtype=np.int64)
-    release, brickid, objid = (
-        _column(file, part, n, UNKNOWN_ID).astype(np.int64) for part in parts
-    )
-    ids, _ = legacy_object_ids(release, brickid, objid)
+    ids, _ = legacy_object_ids(*(_identifiers(file, part, n) for part in parts))
     return ids
+
+
+def _identifiers(file: h5py.File, name: str, n: int) -> npt.NDArray[np.int64]:
+    values, is_whole = whole_numbers(np.ma.asarray(_column(file, name, n)))
+    return np.where(is_whole, values, UNKNOWN_ID)
 
 
 def measure_coverage(
@@ -157,13 +161,6 @@ def measure_coverage(
         with progress.task(f"Check {path.name}", total=len(images), unit="cutouts") as task:
             for start in range(0, len(images), BLOCK_ROWS):
                 block = slice(start, min(start + BLOCK_ROWS, len(images)))
-                try:
-                    raw = images[block]
-                except OSError as error:
-                    raise ImageFileError(
-                        f"{path}: cutouts {block.start} to {block.stop} cannot be read; "
-                        "refused whole: copy the file again"
-                    ) from error
-                coverage[block] = coverage_of(standardize(raw, kind=kind, bands=bands))
+                coverage[block] = coverage_of(standardize(images[block], kind=kind, bands=bands))
                 task.advance(block.stop - block.start)
     return coverage

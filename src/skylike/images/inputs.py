@@ -1,12 +1,14 @@
 """What a user named on the command line, sorted into inputs that are each added whole."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from skylike.errors import ImageFileError
+from skylike.files import is_utf8
 from skylike.images.fits_images import FITS_SUFFIXES, is_table
 from skylike.images.pictures import HDF5_SUFFIXES, PICTURE_SUFFIXES
 
@@ -46,12 +48,20 @@ class ImageInput:
 
     def fingerprint(self, *options: str) -> str:
         """Hash names, sizes and times of the files, and the options that they are added with."""
-        digest = hashlib.sha256()
-        for file in (*self.files, *([self.listing] if self.listing else [])):
-            state = file.stat()
-            digest.update(f"{file}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-        digest.update("\0".join(options).encode())
-        return digest.hexdigest()
+        files = (*self.files, *([self.listing] if self.listing else []))
+        return fingerprint_of(files, "\0".join(options).encode())
+
+
+def fingerprint_of(files: Iterable[Path], *others: bytes) -> str:
+    """Hash the names, sizes and times of files, and what else their outcome depends on."""
+    digest = hashlib.sha256()
+    for file in files:
+        state = file.stat()
+        digest.update(os.fsencode(file))
+        digest.update(f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    for other in others:
+        digest.update(other)
+    return digest.hexdigest()
 
 
 def find_inputs(paths: Sequence[Path], *, listing: Path | None = None) -> list[ImageInput]:
@@ -79,6 +89,8 @@ def find_inputs(paths: Sequence[Path], *, listing: Path | None = None) -> list[I
     for path in (path.expanduser().resolve() for path in paths):
         if not path.exists():
             raise ImageFileError(f"{path}: there is no such file or folder")
+        if not is_utf8(path):
+            raise ImageFileError(f"{path}: the name is not UTF-8; rename it")
         if path.is_dir():
             inputs += _folder_inputs(path, listing)
         elif path.name.lower().endswith(FITS_SUFFIXES):
@@ -110,7 +122,7 @@ def _file_input(path: Path, listing: Path | None) -> ImageInput:
 def _loose_fits(folder: Path, files: tuple[Path, ...]) -> ImageInput:
     if len(files) == 1:
         return ImageInput(InputKind.FITS, str(files[0]), files, folder)
-    names = hashlib.sha256("\0".join(file.name for file in files).encode()).hexdigest()[:8]
+    names = hashlib.sha256(b"\0".join(os.fsencode(file.name) for file in files)).hexdigest()[:8]
     origin = f"{folder} ({len(files)} files, {names})"
     return ImageInput(InputKind.FITS, origin, files, folder)
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 from sqlalchemy import Connection
 
-from skylike.catalog.match import match_positions
+from skylike.catalog.match import ARCSEC_PER_DEG, match_positions
 from skylike.catalog.store import ensure_galaxies, fetch_galaxy_ids
 from skylike.images.index import NO_GALAXY
 from skylike.images.rows import UNKNOWN_ID, CutoutRows
@@ -80,12 +80,17 @@ def _first_within(
     first = np.arange(len(ra))
     if len(ra) < 2:
         return first
-    lon, lat = np.radians(ra), np.radians(dec)
+    # Equal positions first: thousands of images at a placeholder would make millions of pairs.
+    _, firsts, place = np.unique(
+        np.stack([ra, dec], axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    distinct = np.sort(firsts)  # (m,) in the order in which they come
+    lon, lat = np.radians(ra[distinct]), np.radians(dec[distinct])
     unit = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    chord = 2 * np.sin(np.radians(MATCH_RADIUS_ARCSEC / 3600) / 2)
+    chord = 2 * np.sin(np.radians(MATCH_RADIUS_ARCSEC / ARCSEC_PER_DEG) / 2)
     pairs = cKDTree(unit).query_pairs(chord, output_type="ndarray")  # (p, 2), i < j
-    for i, j in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
+    for i, j in distinct[pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]]:
         # Only a position that stands for itself takes others in: no chains of close pairs.
         if first[i] == i and first[j] == j:
             first[j] = i
-    return first
+    return np.asarray(first[firsts[place.ravel()]])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from skylike.database.engine import connect
-from skylike.errors import ConflictError
+from skylike.errors import ConflictError, SettingsError
 from skylike.images.convert import Converted
 from skylike.images.hdf5 import describe_images
 from skylike.images.index import NO_GALAXY
@@ -32,9 +32,18 @@ def locked(folder: Path) -> Iterator[None]:
     ------
     ConflictError
         Another job has the folder.
+    SettingsError
+        It cannot be made or written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise SettingsError(
+            f"{folder}: cannot be written ({error.strerror}); "
+            "give another data folder with SKYLIKE_HOME"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -167,8 +176,8 @@ def same_pixels(stored: StoredFile | None, path: Path) -> npt.NDArray[np.bool_] 
     """
     if stored is None or not stored.path.exists():
         return None
-    older = read_digests(stored.path)
-    return np.array([older.get(name) == digest for name, digest in read_digests(path).items()])
+    older = set(read_digests(stored.path))
+    return np.array([cutout in older for cutout in read_digests(path)])
 
 
 def remove_older(stored: StoredFile | None, path: Path) -> None:

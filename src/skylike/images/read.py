@@ -1,6 +1,7 @@
 """Pixels of cutouts out of HDF5 files, in large contiguous blocks."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ BLOCK_ROWS = 128
 
 _BUFFER_BLOCKS = 8
 """Blocks that a shuffled reading mixes at a time (284 MB of flux)."""
+
+_DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError)
+"""What h5py raises for damaged files, and NumPy for columns that hold something else."""
 
 _GAP_ROWS = 4
 """Unwanted rows between two wanted ones that are read and thrown away rather than skipped."""
@@ -143,13 +147,15 @@ def _empty(n: int, kind: str) -> Any:  # noqa: ANN401 - float32 or uint8, by kin
     return np.empty((n, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX), dtype=dtype)
 
 
-def open_images(path: Path) -> h5py.File:
-    """Open an HDF5 file that holds a dataset ``images``.
+@contextmanager
+def open_images(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file that holds a dataset ``images``, to be read inside the ``with`` block.
 
     Raises
     ------
     ImageFileError
-        The file is missing, not HDF5 (or truncated), or holds no ``images``.
+        The file is missing, not HDF5 (or truncated), holds no ``images``, or turns out to be
+        damaged when it is read.
     """
     try:
         file = h5py.File(path, "r")
@@ -163,15 +169,21 @@ def open_images(path: Path) -> h5py.File:
             f"{path}: not a readable HDF5 file ({_first_line(error)}); if it is truncated, "
             "copy it again"
         ) from error
-    if not isinstance(file.get("images"), h5py.Dataset):
-        file.close()
-        raise ImageFileError(
-            f"{path}: the HDF5 file has no dataset `images` of shape (N, 3, 152, 152)"
-        )
-    return file
+    with file:
+        try:
+            if not isinstance(file.get("images"), h5py.Dataset):
+                raise ImageFileError(
+                    f"{path}: the HDF5 file has no dataset `images` of shape (N, 3, 152, 152)"
+                )
+            yield file
+        except _DAMAGED as error:
+            raise ImageFileError(
+                f"{path}: cannot be read to its end ({_first_line(error)}); "
+                "refused whole: copy the file again"
+            ) from error
 
 
-def _first_line(error: OSError) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -183,12 +195,7 @@ def _read_file_rows(file: CutoutFile, rows: npt.NDArray[np.integer]) -> Pixels:
                 f"{file.path}: has {len(images)} cutouts, but row {int(rows.max())} is wanted; "
                 "the file was changed: run `skylike images add` on it again"
             )
-        try:
-            raw = read_rows(images, rows)
-        except OSError as error:
-            raise ImageFileError(
-                f"{file.path}: cutouts cannot be read ({_first_line(error)}); copy the file again"
-            ) from error
+        raw = read_rows(images, rows)
     return standardize(raw, kind=file.kind, bands=file.bands)
 
 

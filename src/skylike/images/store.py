@@ -1,6 +1,6 @@
 """The tables ``image_file`` and ``cutout``: what is written to them and read from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,14 @@ from skylike.database.copy import array_column, copy_into, driver_connection
 from skylike.database.sql_files import statement
 from skylike.database.tables import cutout, galaxy, image_file
 from skylike.database.tables import survey as survey_table
+from skylike.images.hdf5 import RGB_CHANNELS
 from skylike.images.index import NO_GALAXY, CutoutFile, CutoutIndex
+from skylike.images.read import FLUX_BANDS
 from skylike.images.rows import CutoutRows, FileDescription, GalaxyPositions
 
 _COPY_HEADER_BYTES = 19
 _COPY_TRAILER_BYTES = 2
+_BLOCK_ROWS = 65_536
 
 _INDEX_COLUMNS = (
     ("cutout_id", ">i4"),
@@ -52,6 +55,8 @@ def fetch_cutout_index(
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     for name, dtype in _INDEX_COLUMNS:
         fields += [(f"{name}_size", ">i4"), (name, dtype)]
+    names = [name for name, _ in _INDEX_COLUMNS]
+    native = [(name, dtype.replace(">", "=")) for name, dtype in _INDEX_COLUMNS]
     compiled = statement("images_cutout_index").compile(connection)
     with (
         driver_connection(connection).cursor() as cursor,
@@ -60,18 +65,36 @@ def fetch_cutout_index(
             {"kinds": list(kinds), "with_galaxy_only": with_galaxy_only},
         ) as copy,
     ):
-        raw = b"".join(copy)
-    rows = np.frombuffer(raw[_COPY_HEADER_BYTES:-_COPY_TRAILER_BYTES], dtype=np.dtype(fields))
-    psf_size = np.stack([rows[f"psf_size_{band}"] for band in "grz"], axis=1)
+        blocks = [block[names].astype(native) for block in _blocks(copy, np.dtype(fields))]
+    columns = np.concatenate(blocks)
     return CutoutIndex(
-        cutout_id=rows["cutout_id"].astype(np.int32),
-        galaxy_id=rows["galaxy_id"].astype(np.int32),
-        file_id=rows["file_id"].astype(np.int32),
-        file_row=rows["file_row"].astype(np.int32),
-        ebv=rows["ebv"].astype(np.float32),
-        psf_size=psf_size.astype(np.float32),
+        cutout_id=columns["cutout_id"].copy(),
+        galaxy_id=columns["galaxy_id"].copy(),
+        file_id=columns["file_id"].copy(),
+        file_row=columns["file_row"].copy(),
+        ebv=columns["ebv"].copy(),
+        psf_size=np.stack([columns[f"psf_size_{band}"] for band in "grz"], axis=1),
         files=fetch_files(connection),
     )
+
+
+def _blocks(
+    copy: Iterable[bytes | bytearray | memoryview], row: np.dtype[np.void]
+) -> Iterator[npt.NDArray[np.void]]:
+    """Take rows out of a binary COPY, many at a time.
+
+    The server sends each row by itself: kept so, 42 million cutouts would take 10 GB.
+    """
+    pending, start = bytearray(), _COPY_HEADER_BYTES
+    for sent in copy:
+        pending += sent
+        n = (len(pending) - start - _COPY_TRAILER_BYTES) // row.itemsize
+        if n >= _BLOCK_ROWS:
+            yield np.frombuffer(bytes(pending), row, count=n, offset=start)
+            del pending[: start + n * row.itemsize]
+            start = 0
+    n = (len(pending) - start - _COPY_TRAILER_BYTES) // row.itemsize
+    yield np.frombuffer(bytes(pending), row, count=n, offset=start)
 
 
 def fetch_files(connection: Connection) -> dict[int, CutoutFile]:
@@ -95,6 +118,10 @@ class StoredFile:
 
     Attributes
     ----------
+    path
+        The HDF5 file with the pixels.
+    origin
+        What it was made from; the path itself where it is used in place.
     n_stored
         Cutouts that the table has of it.
     n_unlinked
@@ -103,17 +130,19 @@ class StoredFile:
 
     file_id: int
     path: Path
+    origin: str
     fingerprint: str
     n_stored: int
     n_unlinked: int
 
 
 def find_file(connection: Connection, origin: str) -> StoredFile | None:
-    """Find the file that was made from an origin, or None."""
+    """Find the file that was made from an origin, or that itself is the origin, or None."""
     row = connection.execute(
         sa.select(
             image_file.c.file_id,
             image_file.c.path,
+            image_file.c.origin,
             image_file.c.fingerprint,
             sa.func.count(cutout.c.cutout_id).label("n_stored"),
             sa.func.count(cutout.c.cutout_id)
@@ -121,13 +150,18 @@ def find_file(connection: Connection, origin: str) -> StoredFile | None:
             .label("n_unlinked"),
         )
         .outerjoin(cutout, cutout.c.file_id == image_file.c.file_id)
-        .where(image_file.c.origin == origin)
+        .where(sa.or_(image_file.c.origin == origin, image_file.c.path == origin))
         .group_by(image_file.c.file_id)
     ).one_or_none()
     if row is None:
         return None
     return StoredFile(
-        row.file_id, Path(row.path), row.fingerprint, int(row.n_stored), int(row.n_unlinked)
+        file_id=row.file_id,
+        path=Path(row.path),
+        origin=row.origin,
+        fingerprint=row.fingerprint,
+        n_stored=int(row.n_stored),
+        n_unlinked=int(row.n_unlinked),
     )
 
 
@@ -247,7 +281,7 @@ def _stage(
             " ON COMMIT DROP"
         )
     )
-    bands = np.array(["g", "r", "z"] if kind == "flux" else ["R", "G", "B"])
+    bands = np.array(FLUX_BANDS if kind == "flux" else RGB_CHANNELS)
     missing = rows.coverage == 0  # (n, 3)
     batch = pa.table(
         {

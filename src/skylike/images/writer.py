@@ -1,7 +1,8 @@
 """Cutouts into one HDF5 file of ours, which appears only when it is whole."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skylike.bands import CUTOUT_SIZE_PIX
+from skylike.errors import SettingsError
+from skylike.files import replaced_file
 from skylike.images.hdf5 import RGB_CHANNELS, read_texts
 from skylike.images.read import FLUX_BANDS, Pixels, open_images
 from skylike.images.resample import coverage_of
@@ -54,15 +57,16 @@ class CutoutWriter:
         self._refused: list[str] = []
 
     def __enter__(self) -> Self:
-        self._file = h5py.File(self._part, "w")
-        self._images = self._file.create_dataset(
-            "images",
-            shape=(0, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
-            maxshape=(None, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
-            # One image is one chunk: no read, of one or of a block, touches more than it needs.
-            chunks=(1, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
-            dtype=np.float32 if self._kind == "flux" else np.uint8,
-        )
+        with self._told():
+            self._file = h5py.File(self._part, "w")
+            self._images = self._file.create_dataset(
+                "images",
+                shape=(0, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
+                maxshape=(None, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
+                # One image is one chunk: no read, of one or of a block, touches more than it needs.
+                chunks=(1, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),
+                dtype=np.float32 if self._kind == "flux" else np.uint8,
+            )
         return self
 
     def __exit__(
@@ -72,12 +76,24 @@ class CutoutWriter:
         traceback: TracebackType | None,
     ) -> None:
         if error is None and self._names:
-            self._write_columns()
+            # The file is written under the very name that replaced_file takes it from.
+            with self._told(), replaced_file(self._path), self._file:
+                self._write_columns()
+            return
+        with suppress(OSError, RuntimeError):  # a full disk, which the error tells already
             self._file.close()
-            self._part.replace(self._path)
-        else:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+        self._part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in a sentence that the disk does not take what is written."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise SettingsError(
+                f"{self._path}: cannot be written ({str(error).partition(' (')[0]}); make room on "
+                "its disk, or move the data folder with SKYLIKE_HOME"
+            ) from error
 
     def append(
         self,
@@ -99,11 +115,18 @@ class CutoutWriter:
             Right ascension and declination of each in degrees, NaN where unknown.
         coverage
             (b, 3); None counts the pixels that are not NaN.
+
+        Raises
+        ------
+        SettingsError
+            The disk is full.
         """
         first, n = len(self._names), len(pixels)
-        self._images.resize(first + n, axis=0)
-        self._images[first:] = pixels
-        self._names += names
+        with self._told():
+            self._images.resize(first + n, axis=0)
+            self._images[first:] = pixels
+        # A file name may be bytes that are no UTF-8, which neither HDF5 nor PostgreSQL holds.
+        self._names += [name.encode("utf-8", "backslashreplace").decode() for name in names]
         self._labels += labels if labels is not None else [""] * n
         self._ra += [ra for ra, _ in positions]
         self._dec += [dec for _, dec in positions]
@@ -156,8 +179,11 @@ def _digest(image: Pixels) -> str:
     return hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=8).hexdigest()
 
 
-def read_digests(path: Path) -> dict[str, str]:
-    """Return the digest of each cutout's pixels by its name, for a file that was written here."""
+def read_digests(path: Path) -> list[tuple[str, str]]:
+    """Return name and digest of the pixels of each cutout of a file that was written here.
+
+    Names may repeat: galaxies of two surveys may have one identifier, and a tar may hold a file
+    twice.
+    """
     with open_images(path) as file:
-        names = read_texts(file, "name")
-        return dict(zip(names, read_texts(file, "digest"), strict=True))
+        return list(zip(read_texts(file, "name"), read_texts(file, "digest"), strict=True))

@@ -30,7 +30,6 @@ _FITS_KEYWORDS: Final = {
     "note": "NOTE",
     "stale": "STALE",
     "version": "SKYLIKE",
-    "time": "DATE",
 }
 _FITS_UNITS: Final = {"nmgy": "nanomaggy"}
 """FITS has no standard name for it; this is what the Legacy Surveys' own catalogs write."""
@@ -68,6 +67,8 @@ def fits_bytes(result: SearchResult) -> bytes:
         value = items[name]
         if value is not None:
             table.header[keyword] = _ascii(value) if isinstance(value, str) else value
+    # FITS 4.0, section 9.1.1: a time without a zone, which is UTC for DATE.
+    table.header["DATE"] = result.provenance.time.strftime("%Y-%m-%dT%H:%M:%S")
     for line in str(items["sql"]).splitlines():
         # One card holds 72 characters: a long line goes on in the next.
         for start in range(0, max(len(line), 1), _FITS_LINE):

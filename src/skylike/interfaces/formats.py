@@ -54,22 +54,40 @@ def write_result(
     SettingsError
         No such format, a binary format without a file, or the file cannot be written.
     """
+    check_output(format=format, output=output)
     chosen = _format(format)
     if output is not None and output != STANDARD_OUTPUT:
         _write_file(output, _WRITERS[chosen](result))
-        return
-    if chosen in _BINARY and (output is None or sys.stdout.isatty()):
-        raise SettingsError(
-            f"the format {chosen} is for files; name one with --output, such as"
-            f" result.{_ENDINGS[chosen]}"
-        )
-    if chosen in _BINARY:
+    elif chosen in _BINARY:
         sys.stdout.buffer.write(_WRITERS[chosen](result))
         sys.stdout.buffer.flush()
     elif chosen is Format.TABLE:
         _print_table(result)
     else:
         sys.stdout.write(_WRITERS[chosen](result).decode())
+
+
+def check_output(
+    *,
+    format: str,  # noqa: A002 - the option's name
+    output: Path | None,
+) -> None:
+    """Find out before a long search that :func:`write_result` would refuse.
+
+    Raises
+    ------
+    SettingsError
+        No such format, a binary format without a file, or a file in a folder that is not there.
+    """
+    chosen = _format(format)
+    if output is not None and output != STANDARD_OUTPUT:
+        if output.is_dir() or not output.parent.is_dir():
+            raise SettingsError(f"{output}: cannot be written; name a file in a folder that exists")
+    elif chosen in _BINARY and (output is None or sys.stdout.isatty()):
+        raise SettingsError(
+            f"the format {chosen} is for files; name one with --output, such as"
+            f" result.{_ENDINGS[chosen]}"
+        )
 
 
 _ENDINGS: Final = {Format.FITS: "fits", Format.VOTABLE: "vot", Format.PARQUET: "parquet"}

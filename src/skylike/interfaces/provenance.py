@@ -11,7 +11,7 @@ Plain = str | int | float | bool | None
 DESCRIPTIONS = {
     "query": "The examples that the galaxies look like",
     "encoder": "Encoder whose embeddings were compared",
-    "run_id": "Neighbor run that was walked",
+    "run_id": "Published neighbor run of the encoder",
     "route": "How the galaxies were reached",
     "exact": "Whether the answer is the same as that of comparing every galaxy",
     "matched": "Embedded galaxies that satisfied the cut and the cone",
@@ -39,17 +39,23 @@ def _plain(value: Plain | Cone | datetime) -> Plain:
     return str(value) if isinstance(value, Cone) else value
 
 
+def likeness(provenance: Provenance) -> str:
+    """Return what goes on after "galaxies": ``like galaxy 42``, ``least like image ring.jpg``."""
+    query = provenance.query
+    return query if query.startswith("least like ") else f"like {query}"
+
+
 def summary(provenance: Provenance, *, found: int) -> list[str]:
     """Say in a few lines what an answer is worth: how many matched, how it was found, with what."""
     galaxies = "galaxy" if found == 1 else "galaxies"
     limits = []
     if provenance.cut is not None:
-        limits.append(f"the cut {provenance.cut}")
+        limits.append(f"the cut {' '.join(provenance.cut.split())}")
     if provenance.cone is not None:
-        limits.append(f"the cone {provenance.cone}")
-    run = f", neighbor run {provenance.run_id}" if provenance.run_id is not None else ""
+        limits.append(f"the cone of {provenance.cone:short}")
+    run = f", published neighbor run {provenance.run_id}" if provenance.run_id is not None else ""
     lines = [
-        f"{found} {galaxies} like {provenance.query}",
+        f"{found} {galaxies} {likeness(provenance)}",
         f"{provenance.matched:,} embedded galaxies match "
         + (" and ".join(limits) if limits else "(no cut, no cone)"),
         f"{'exact' if provenance.exact else 'approximate'} (route {provenance.route}), "

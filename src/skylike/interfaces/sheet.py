@@ -25,6 +25,7 @@ _TITLE_SIZE: Final = 20
 _TITLE_LINE: Final = 27
 _TITLE_LINES: Final = 4
 _TEXT_SIZE: Final = 13
+_CAPTION_LINES: Final = 2
 _LINE: Final = 17
 _BACKGROUND: Final = (20, 22, 26)
 _TITLE_COLOR: Final = (240, 242, 245)
@@ -50,7 +51,8 @@ def make_sheet(
         The query first, then the results, best first: (h, w, 3) uint8, or None where there is none.
         Each is scaled to fit a square of 152 pixels.
     captions
-        As many: lines of text, or one text with line breaks. A line too long for its tile is cut.
+        As many: lines of text, or one text with line breaks. A line too long for its tile is broken
+        into two, and then cut.
     title
         What was asked; broken into as many lines as it needs, four at most.
     columns
@@ -70,7 +72,7 @@ def make_sheet(
     across = columns or _columns(results)
     width = 2 * _MARGIN + across * _TILE + (across - 1) * _GAP
     lines = [_fitted(caption) for caption in captions]
-    heading = _wrapped(title, width - 2 * _MARGIN)
+    heading = _wrapped(title, _TITLE_SIZE, width - 2 * _MARGIN, most=_TITLE_LINES)
     row_height = _TILE + _FRAME + max(map(len, lines)) * _LINE + _GAP
 
     top = _MARGIN + len(heading) * _TITLE_LINE + _GAP
@@ -104,6 +106,18 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
             sheet.save(part, format="PNG")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def check_sheet(path: Path) -> None:
+    """Find out before a long search that a sheet could not be written.
+
+    Raises
+    ------
+    SettingsError
+        It is a folder, or in one that is not there.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise SettingsError(f"{path}: cannot be written; name a file in a folder that exists")
 
 
 def _columns(results: int) -> int:
@@ -161,7 +175,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _fitted(caption: Caption) -> list[str]:
     lines = caption.splitlines() if isinstance(caption, str) else caption
-    return [_cut(line, _TEXT_SIZE, _TILE) for line in lines]
+    return [
+        part for line in lines for part in _wrapped(line, _TEXT_SIZE, _TILE, most=_CAPTION_LINES)
+    ]
 
 
 def _cut(line: str, size: int, width: int) -> str:
@@ -172,14 +188,16 @@ def _cut(line: str, size: int, width: int) -> str:
     return line.rstrip() + _MORE
 
 
-def _wrapped(title: str, width: int) -> list[str]:
+def _wrapped(text: str, size: int, width: int, *, most: int) -> list[str]:
+    if _font(size).getlength(text) <= width:
+        return [text]
     lines = [""]
-    for word in title.split():
+    for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _font(_TITLE_SIZE).getlength(longer) > width:
+        if lines[-1] and _font(size).getlength(longer) > width:
             lines.append(word)
         else:
             lines[-1] = longer
-    if len(lines) > _TITLE_LINES:
-        lines = [*lines[: _TITLE_LINES - 1], " ".join(lines[_TITLE_LINES - 1 :])]
-    return [_cut(line, _TITLE_SIZE, width) for line in lines]
+    if len(lines) > most:
+        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
+    return [_cut(line, size, width) for line in lines]

@@ -11,7 +11,7 @@ import pyarrow.csv
 
 from skylike.database.comments import ColumnMeaning
 from skylike.interfaces.dataframe import meaning_of
-from skylike.interfaces.provenance import DESCRIPTIONS, Plain, plain_items, summary
+from skylike.interfaces.provenance import DESCRIPTIONS, Plain, likeness, plain_items, summary
 from skylike.search.result import SearchResult
 
 
@@ -88,7 +88,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .6em 0; white-space: pre-wrap; overflo
 
 def html_text(result: SearchResult) -> str:
     """Write a page that stands alone: it loads nothing from anywhere and runs no script."""
-    title = html.escape(f"Galaxies like {result.provenance.query}")
+    title = html.escape(f"Galaxies {likeness(result.provenance)}")
     said = "".join(
         f"<p>{html.escape(line)}</p>\n"
         for line in summary(result.provenance, found=result.rows.num_rows)[1:]

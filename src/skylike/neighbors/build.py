@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,57 +12,26 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
-from skylike.bands import BANDS
 from skylike.database.engine import connect
-from skylike.embeddings.store import EncoderRecord, fetch_encoder_to_embed, hold_lock
-from skylike.errors import EmptyStageError, SettingsError
-from skylike.neighbors import store
-from skylike.neighbors.faiss_library import installed_faiss
+from skylike.embeddings.store import fetch_encoder_to_embed, hold_lock
+from skylike.errors import SettingsError
+from skylike.neighbors import store, store_lists
+from skylike.neighbors.begin import begin
+from skylike.neighbors.job import SHARD_GALAXIES, SHARD_PAIRS, BuildJob, NeighborSettings
 from skylike.neighbors.rescore import Lists
 from skylike.neighbors.search import NeighborSearch, SearchPlan
-from skylike.neighbors.stage import StageInput, open_staged, stage_vectors
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.vectors import StagedVectors
 from skylike.neighbors.verify import Rules, Verification, verify_lists
 from skylike.neighbors.windows import Windows, cut_shards, magnitude_windows
 from skylike.progress import SILENT, Progress
 
+__all__ = ["BuildReport", "NeighborSettings", "build_neighbors", "drop_neighbors"]
+
 logger = logging.getLogger(__name__)
 
 RECALL_SAMPLE = 200
 """Lists that every build checks against float64."""
-
-SHARD_GALAXIES = 8192
-"""Most lists in a shard: 65 MB with k = 999, and four times that while they are written."""
-
-SHARD_PAIRS = 1 << 31
-"""Similarities in a shard, about: half a minute at d = 2048 and 250 GFLOP/s."""
-
-
-@dataclass(frozen=True)
-class NeighborSettings:
-    """What a run is: with these and the input its lists are determined.
-
-    Attributes
-    ----------
-    k
-        Longest list; 999 as in the paper (section 4).
-    band, width
-        Candidates differ by at most ``width`` magnitudes in ``band`` (the paper: 0.5 in r). Both
-        None: every galaxy is a candidate.
-    """
-
-    k: int = 999
-    band: str | None = "r"
-    width: float | None = 0.5
-
-    def __post_init__(self) -> None:
-        if (self.band is None) != (self.width is None):
-            raise SettingsError("a magnitude window needs both a band and a width, or neither")
-        if self.band is not None and self.band not in BANDS:
-            raise SettingsError(f"band {self.band!r} is unknown; use one of {', '.join(BANDS)}")
-        if self.width is not None and not (np.isfinite(self.width) and self.width >= 0):
-            raise SettingsError(f"window width {self.width!r}: use magnitudes, such as 0.5")
 
 
 @dataclass(frozen=True)
@@ -77,16 +45,6 @@ class BuildReport:
     """Found done by an earlier build that was interrupted."""
 
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Job:
-    engine: Engine
-    record: EncoderRecord
-    settings: NeighborSettings
-    plan: SearchPlan
-    folder: Path
-    progress: Progress
 
 
 def build_neighbors(
@@ -133,9 +91,9 @@ def build_neighbors(
     if chosen.k != settings.k:
         raise SettingsError(f"the search plan has k = {chosen.k}, the settings {settings.k}")
     folder = work_folder / f"neighbors-{record.encoder_id}"
-    job = _Job(engine, record, settings, chosen, folder, progress)
+    job = BuildJob(engine, record, settings, chosen, folder, shard_galaxies, progress)
     with hold_lock(engine, "neighbors build", record.name):
-        run, staged = _begin(job, shard_galaxies)
+        run, staged = begin(job)
         windows = magnitude_windows(staged.magnitudes, settings.width)
         bounds = cut_shards(windows, galaxies=shard_galaxies, pairs=SHARD_PAIRS)
         _search_shards(job, run, staged, windows, bounds)
@@ -147,99 +105,15 @@ def build_neighbors(
     return BuildReport(finished, verification, len(bounds) - 1, run.shards_done, seconds)
 
 
-def _begin(job: _Job, shard_galaxies: int) -> tuple[NeighborRun, StagedVectors]:
-    """Stage the input, and find the unfinished run on it or enter a new one."""
-    with connect(job.engine) as connection:
-        moment = store.begin_snapshot(connection)
-        ids, magnitudes = store.fetch_magnitudes(
-            connection, job.record.encoder_id, job.settings.band
-        )
-        if not len(ids):
-            raise EmptyStageError(
-                f"encoder {job.record.name!r} has no embeddings of galaxies yet; "
-                f"run `skylike embed --encoder {job.record.name}` first"
-            )
-        given = StageInput(
-            store.fingerprint(connection, job.record, ids, magnitudes),
-            ids,
-            magnitudes,
-            job.record.dimension,
-        )
-        staged = open_staged(job.folder, given.fingerprint)
-        if staged is None:
-            with job.progress.task("Reading embeddings", total=len(ids)) as task:
-                batches = store.iter_embeddings(connection, job.record)
-                staged = stage_vectors(job.folder, given, batches, task)
-    if not len(staged):
-        raise EmptyStageError(
-            f"all {staged.n_excluded} embeddings of encoder {job.record.name!r} are zero; "
-            "train another with `skylike encoder train`"
-        )
-    software: dict[str, object] = {
-        "skylike": version("skylike"),
-        "numpy": version("numpy"),
-        **installed_faiss(),
-        "device": job.plan.device,
-        "engine": "faiss" if job.plan.uses_faiss else "product",
-        "input": given.fingerprint,
-        "shard_galaxies": shard_galaxies,
-        "shard_pairs": SHARD_PAIRS,
-    }
-    values: dict[str, object] = {
-        "encoder_id": job.record.encoder_id,
-        "k": job.settings.k,
-        "band": job.settings.band,
-        "width": job.settings.width,
-        "n_galaxies": len(staged),
-        "n_without_magnitude": _count_without_magnitude(job.settings, staged),
-        "n_excluded": staged.n_excluded,
-        "software": software,
-        "started_at": moment,
-    }
-    return _continue_or_create(job.engine, values), staged
-
-
-def _count_without_magnitude(settings: NeighborSettings, staged: StagedVectors) -> int:
-    if settings.band is None:
-        return 0
-    return int(np.count_nonzero(~np.isfinite(staged.magnitudes)))
-
-
-_SAME_INPUT = ("input", "shard_galaxies", "shard_pairs")
-"""What must agree for the shards of an interrupted run to fit; the device need not."""
-
-
-def _continue_or_create(engine: Engine, values: dict[str, object]) -> NeighborRun:
-    software = values["software"]
-    assert isinstance(software, dict)  # noqa: S101 - made above
-    with engine.begin() as connection:
-        encoder_id = values["encoder_id"]
-        assert isinstance(encoder_id, int)  # noqa: S101 - made above
-        for run in store.fetch_runs(connection, encoder_id=encoder_id):
-            settings = (run.k, run.band, run.width)
-            if run.state != "building" or settings != (
-                values["k"],
-                values["band"],
-                values["width"],
-            ):
-                continue
-            if all(run.software.get(key) == software[key] for key in _SAME_INPUT):
-                return run
-            # We hold the encoder's lock: nobody works on it any more.
-            logger.info("neighbor run %d was interrupted and its input has changed", run.run_id)
-            store.drop_run(connection, run)
-        return store.create_run(connection, values)
-
-
 def _search_shards(
-    job: _Job,
+    job: BuildJob,
     run: NeighborRun,
     staged: StagedVectors,
     windows: Windows,
     bounds: npt.NDArray[np.int64],
 ) -> None:
     with connect(job.engine) as connection:
-        done = store.fetch_finished_shards(connection, run.run_id)
+        done = store_lists.fetch_finished_shards(connection, run.run_id)
         connection.rollback()
         with (
             job.progress.task("Searching neighbors", total=len(staged)) as task,
@@ -260,7 +134,7 @@ def _search_shards(
 def _write(
     connection: Connection, run_id: int, shard: int, staged: StagedVectors, found: list[Lists]
 ) -> None:
-    store.write_shard(
+    store_lists.write_shard(
         connection,
         run_id,
         shard,
@@ -271,7 +145,7 @@ def _write(
     )
 
 
-def _check_sample(job: _Job, run: NeighborRun, staged: StagedVectors) -> Verification:
+def _check_sample(job: BuildJob, run: NeighborRun, staged: StagedVectors) -> Verification:
     """Verify a sample of the lists as they are stored, on the embeddings as they were staged."""
     generator = np.random.default_rng(run.run_id)
     chosen = generator.choice(len(staged), size=min(RECALL_SAMPLE, len(staged)), replace=False)
@@ -286,15 +160,15 @@ def _check_sample(job: _Job, run: NeighborRun, staged: StagedVectors) -> Verific
             yield staged.galaxy_ids[rows], staged.vectors[rows]
 
     with job.engine.begin() as connection:
-        store.index_lists(connection, run.run_id)
-        stored = store.fetch_lists(connection, run.run_id, staged.galaxy_ids[chosen])
+        store_lists.index_lists(connection, run.run_id)
+        stored = store_lists.fetch_lists(connection, run.run_id, staged.galaxy_ids[chosen])
     with job.progress.task("Checking a sample", total=len(staged)) as task:
         sample = (staged.galaxy_ids[chosen], staged.vectors[chosen])
         return verify_lists(stored, sample, batches(), rules, task)
 
 
 def _finish(
-    job: _Job,
+    job: BuildJob,
     run: NeighborRun,
     staged: StagedVectors,
     verification: Verification,
@@ -317,7 +191,7 @@ def _finish(
         elif publish:
             store.publish_run(connection, store.fetch_run(connection, run.run_id))
     with job.engine.begin() as connection:
-        store.analyze_lists(connection)
+        store_lists.analyze_lists(connection)
         return store.fetch_run(connection, run.run_id)
 
 

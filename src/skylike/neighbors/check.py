@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from skylike.database.engine import connect
 from skylike.embeddings.store import fetch_encoder
 from skylike.errors import NeighborRunNotFoundError, SettingsError
-from skylike.neighbors import store
+from skylike.neighbors import store, store_input, store_lists
 from skylike.neighbors.store import Changes, NeighborRun
 from skylike.neighbors.verify import Rules, Verification, verify_lists
 from skylike.progress import SILENT, Progress
@@ -48,7 +48,7 @@ def check_run(
     if sample < 1:
         raise SettingsError(f"a sample of {sample} galaxies: use at least 1")
     with connect(engine) as connection:
-        store.begin_snapshot(connection)
+        store_input.begin_snapshot(connection)
         if run_id is None:
             run = store.fetch_published_run(connection)
         else:
@@ -59,12 +59,12 @@ def check_run(
             )
         record = fetch_encoder(connection, run.encoder)
         generator = np.random.default_rng(seed)
-        drawn = store.fetch_sample(connection, run.run_id, size=sample, generator=generator)
-        stored = store.fetch_lists(connection, run.run_id, drawn)
-        queries = store.fetch_vectors(connection, record, drawn)
-        ids, magnitudes = store.fetch_magnitudes(connection, run.encoder_id, run.band)
+        drawn = store_lists.fetch_sample(connection, run.run_id, size=sample, generator=generator)
+        stored = store_lists.fetch_lists(connection, run.run_id, drawn)
+        queries = store_input.fetch_vectors(connection, record, drawn)
+        ids, magnitudes = store_input.fetch_magnitudes(connection, run.encoder_id, run.band)
         rules = Rules(ids, magnitudes, run.width, run.k)
         with progress.task("Comparing with float64", total=len(ids)) as task:
-            batches = store.iter_embeddings(connection, record)
+            batches = store_input.iter_embeddings(connection, record)
             verification = verify_lists(stored, queries, batches, rules, task)
         return CheckedRun(run, verification, store.fetch_changes(connection, run))

@@ -29,7 +29,7 @@ class StageInput:
     """What is to be staged."""
 
     fingerprint: str
-    """Of this input; see :func:`skylike.neighbors.store.fingerprint`."""
+    """Of this input; see :func:`skylike.neighbors.store_input.fingerprint`."""
 
     galaxy_ids: npt.NDArray[np.int32]
     """(n,) ascending."""

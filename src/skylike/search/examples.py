@@ -42,6 +42,8 @@ class Example:
         database.
     stored
         The vector as the database holds it, (d,) float16 of nearly unit length; None for others.
+    caption
+        A shorter label for below a picture, or None.
     """
 
     label: str
@@ -51,6 +53,7 @@ class Example:
     galaxy_id: int | None = None
     image: Image | None = None
     stored: npt.NDArray[np.float16] | None = None
+    caption: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

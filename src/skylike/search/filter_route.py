@@ -22,7 +22,7 @@ from skylike.search.exact import (
 from skylike.search.examples import Target
 from skylike.search.query import Query
 from skylike.search.separate import unit_vectors
-from skylike.search.statements import Scope
+from skylike.search.store_statements import Scope
 
 ROUTE: Final = "filter"
 """Its name in provenance."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
-from skylike.cuts.coordinates import Position
+from skylike.cuts.coordinates import Position, said_angle
 from skylike.embeddings.store import EncoderRecord
 from skylike.errors import CutoutNotFoundError, EmptyStageError, GalaxyNotFoundError
 from skylike.search import store
@@ -77,7 +77,7 @@ def position_example(
     galaxy_id, separation = near
     example = galaxy_example(connection, galaxy_id, encoder)
     label = f"position {place} (galaxy {galaxy_id}, {separation * ARCSEC_PER_DEG:.2f} arcsec away)"
-    return replace(example, label=label)
+    return replace(example, label=label, caption=f"{place} galaxy {galaxy_id}")
 
 
 def _nearest(
@@ -112,16 +112,9 @@ def _nothing_near(
         found = _nearest(connection, position, encoder, radius=radius, embedded_only=True)
         if found is not None:
             galaxy_id, separation = found
-            away = f"{_angle(separation)} away (--galaxy {galaxy_id})"
+            away = f"{said_angle(separation)} away (--galaxy {galaxy_id})"
             return f"{said}; the nearest is galaxy {galaxy_id}, {away}"
     return f"{said}; run `skylike embed` first"
-
-
-def _angle(degrees: float) -> str:
-    arcsec = degrees * ARCSEC_PER_DEG
-    if arcsec < 120:
-        return f"{arcsec:.1f} arcsec"
-    return f"{arcsec / 60:.1f} arcmin" if arcsec < 7200 else f"{degrees:.1f} deg"
 
 
 def vector_example(

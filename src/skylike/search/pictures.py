@@ -64,7 +64,9 @@ def embed_pictures(
             inverted = picture.kind == "rgb" and encoder.input == "flux"
             label = f"image {path}" + (" (color inverted to flux, approximate)" if inverted else "")
             image = _color(picture.pixels, picture.kind)
-            examples.append(Example(label, unit, ra=picture.ra, dec=picture.dec, image=image))
+            examples.append(
+                Example(label, unit, picture.ra, picture.dec, image=image, caption=path.name)
+            )
             task.advance()
     return examples
 
@@ -115,7 +117,7 @@ def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResul
     for example in examples:
         stored = None if example.galaxy_id is None else pictures.get(example.galaxy_id)
         images.append(stored if example.image is None else example.image)
-        captions.append(f"query\n{example.label}")
+        captions.append(f"query\n{example.caption or example.label}")
     for row in rows:
         images.append(pictures.get(row["galaxy_id"]))
         magnitude = row.get("mag_r")
@@ -125,7 +127,7 @@ def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResul
         )
     provenance = result.provenance
     limits = [f"where {provenance.cut}"] if provenance.cut else []
-    limits += [f"within {provenance.cone}"] if provenance.cone else []
+    limits += [f"within {provenance.cone:short}"] if provenance.cone else []
     title = " ".join([provenance.query, *limits])
     return Tiles(images, captions, title, queries=len(examples))
 

@@ -21,7 +21,7 @@ class Provenance:
     """Name of the encoder whose embeddings were compared."""
 
     run_id: int | None
-    """Published neighbor run that was walked, or None where none was used."""
+    """Published neighbor run of the encoder, or None; only the route ``list`` walks it."""
 
     route: str
     """How the rows were reached: ``list`` (neighbor list walked) or ``filter`` (cut first)."""

@@ -17,11 +17,11 @@ from skylike.search.exact import Ranking
 from skylike.search.examples import Example, Target, combine, unique
 from skylike.search.filter_route import ROUTE, Clock, FilterRoute
 from skylike.search.locate import galaxy_example, position_example, vector_example
-from skylike.search.pictures import embed_pictures
 from skylike.search.query import Query
 from skylike.search.result import Provenance, SearchResult
 from skylike.search.separate import nearest_separation
-from skylike.search.statements import Scope
+from skylike.search.store_stale import count_stale, fetch_published_run
+from skylike.search.store_statements import Scope
 from skylike.search.tell import equivalent_sql, in_words, short_note, stale_note
 
 OWN_MEANINGS = {
@@ -117,7 +117,8 @@ def answer(
         ranking = route.rank()
         with clock.step("rows of the result"):
             rows, meanings = _rows(connection, ranking, target)
-            n_stale = store.count_stale(
+            run = fetch_published_run(connection, encoder_id=record.encoder_id)
+            n_stale = count_stale(
                 connection,
                 encoder_id=record.encoder_id,
                 galaxy_ids=[*target.galaxy_ids, *ranking.galaxy_ids.tolist()],
@@ -127,7 +128,7 @@ def answer(
     provenance = Provenance(
         query=in_words(query, examples),
         encoder=record.name,
-        run_id=None,
+        run_id=None if run is None else run.run_id,
         route=ROUTE,
         exact=True,
         matched=matched,
@@ -136,7 +137,7 @@ def answer(
         cone=query.cone,
         min_separation_arcsec=query.min_separation,
         note=short_note(query, ranking, matched=matched),
-        stale=stale_note(n_stale, encoder=record.name),
+        stale=stale_note(n_stale, run, encoder=record.name),
         sql=sql,
         version=version("skylike"),
         time=datetime.now(UTC),
@@ -164,6 +165,10 @@ def _examples(
         for position in query.positions
     ]
     if query.images:
+        from skylike.search.pictures import (  # noqa: PLC0415 - FITS and HDF5 take a second to import
+            embed_pictures,
+        )
+
         examples += embed_pictures(
             query.images,
             encoder=encoder,

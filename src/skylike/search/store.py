@@ -26,7 +26,7 @@ from skylike.database.tables import galaxy, survey
 from skylike.errors import DatabaseError, EmptyStageError
 from skylike.images.index import CutoutIndex
 from skylike.images.store import fetch_files
-from skylike.search.statements import Scope, count_statement, ranking_statement
+from skylike.search.store_statements import Scope, count_statement, ranking_statement
 
 Identifiers = npt.NDArray[np.int32]
 
@@ -249,14 +249,6 @@ def fetch_meanings(connection: Connection) -> dict[str, ColumnMeaning]:
     meanings = read_meanings(connection, "galaxy")
     meanings["survey"] = read_meanings(connection, "survey")["name"]
     return meanings
-
-
-def count_stale(connection: Connection, *, encoder_id: int, galaxy_ids: Sequence[int]) -> int:
-    """Count the galaxies whose image is gone, changed since it was embedded, or not theirs now."""
-    found = connection.scalar(
-        statement("search_stale"), {"encoder_id": encoder_id, "galaxy_ids": list(galaxy_ids)}
-    )
-    return int(found or 0)
 
 
 def fetch_cutouts(

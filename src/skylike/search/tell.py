@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from skylike.search.exact import Ranking
 from skylike.search.examples import Example, Target
 from skylike.search.query import Query
-from skylike.search.statements import Scope, typed_sql
+from skylike.search.store_stale import PublishedRun
+from skylike.search.store_statements import Scope, typed_sql
 
 
 def in_words(query: Query, examples: Sequence[Example]) -> str:
@@ -39,14 +40,31 @@ def short_note(query: Query, ranking: Ranking, *, matched: int) -> str | None:
     return f"{found} of {query.k} found: " + "; ".join(reasons)
 
 
-def stale_note(count: int, *, encoder: str) -> str | None:
-    """Say that images changed after they were embedded, and what to run; None for a count of 0."""
-    if not count:
-        return None
-    return (
-        f"{count} of these galaxies had their image changed after it was embedded; "
-        f"run `skylike embed --encoder {encoder}`"
-    )
+def stale_note(count: int, run: PublishedRun | None, *, encoder: str) -> str | None:
+    """Say what was made from something that has changed since, and what to run; None for nothing.
+
+    Parameters
+    ----------
+    count
+        Galaxies of the answer whose image changed after it was embedded.
+    run
+        The published neighbor run of the encoder, or None.
+    """
+    notes = []
+    if count:
+        notes.append(
+            f"{count} of these galaxies had their image changed after it was embedded; "
+            f"run `skylike embed --encoder {encoder}`"
+        )
+    if run is not None and (run.catalog_is_newer or run.embeddings_are_newer):
+        newer = " and ".join(
+            ["the catalog"] * run.catalog_is_newer + ["the embeddings"] * run.embeddings_are_newer
+        )
+        notes.append(
+            f"{newer} changed after neighbor run {run.run_id} began, which this answer did not "
+            f"need; run `skylike neighbors build --encoder {encoder}`"
+        )
+    return ". ".join(notes) or None
 
 
 def equivalent_sql(

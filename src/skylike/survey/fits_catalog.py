@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from astropy.io import fits
@@ -20,6 +21,9 @@ from skylike.survey.batches import (
     plain_column,
 )
 from skylike.survey.legacy import vector_components
+
+_UNREADABLE: Final = (OSError, ValueError, LookupError, TypeError, fits.VerifyError)
+"""What astropy raises for damaged headers and data."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,17 @@ def open_fits(path: Path) -> list[SurveyTable]:
                 if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)
                 and not isinstance(hdu, fits.CompImageHDU)
             ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SurveyFileError(f"{path}: cannot be read as FITS ({error})") from error
+    except _UNREADABLE as error:
+        raise SurveyFileError(f"{path}: cannot be read as FITS ({_line(error)})") from error
     if not tables:
         raise SurveyFileError(
             f"{path}: the FITS file holds no table; images go to `skylike images`"
         )
     return tables
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _opened(path: Path) -> fits.HDUList:
@@ -73,6 +81,8 @@ def _table(path: Path, number: int, hdu: fits.BinTableHDU) -> SurveyTable:
     for place, definition in enumerate(hdu.columns, start=1):
         dtype = definition.dtype
         kind = kind_of(dtype.base if definition.format not in {"X"} else np.dtype("V1"))
+        if not definition.name:  # without TTYPE nobody can ask for it
+            continue
         if kind is None or str(definition.format).lstrip("0123456789")[:1] in {"P", "Q", "X"}:
             continue
         unit, ucd = definition.unit, hdu.header.get(f"TUCD{place}")
@@ -104,9 +114,9 @@ def _read(path: Path, number: int, wanted: Mapping[str, _Source]) -> Iterator[Ba
             try:
                 rows = hdu.data[start : start + BATCH_ROWS]
                 columns = {name: _column(hdu, rows, source) for name, source in wanted.items()}
-            except (OSError, ValueError) as error:
+            except _UNREADABLE as error:
                 raise SurveyFileError(
-                    f"{path}: rows from {start} on cannot be read ({error})"
+                    f"{path}: rows from {start} on cannot be read ({_line(error)})"
                 ) from error
             yield Batch(columns, len(rows))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from skylike.errors import SurveyFileError
+from skylike.files import is_utf8
 from skylike.survey.batches import SurveyTable
 
 FORMATS: Final = ("fits", "hdf5", "votable", "ecsv", "parquet", "csv", "tsv")
@@ -60,6 +61,8 @@ def open_tables(path: Path, *, format: str | None = None) -> Sequence[SurveyTabl
     """
     if not path.exists():
         raise SurveyFileError(f"{path}: there is no such file; check the name")
+    if not is_utf8(path):
+        raise SurveyFileError(f"{path}: the name is not UTF-8; rename it")
     if path.is_dir():
         raise SurveyFileError(f"{path} is a folder; give the catalog files in it")
     name = format or detect_format(path)

@@ -67,13 +67,21 @@ def open_tsv(path: Path) -> list[SurveyTable]:
 
 def _open(path: Path, format_: str, *, delimiters: str) -> SurveyTable:
     layout = _read_layout(path, delimiters)
+    malformed = _MalformedRows()
     try:
-        with _stream(path, layout, layout.names, block_bytes=_HEAD_BYTES) as reader:
+        with _stream(
+            path, layout, layout.names, block_bytes=_HEAD_BYTES, on_malformed=malformed
+        ) as reader:
             sample = reader.read_next_batch().slice(0, _SAMPLE_ROWS)
     except StopIteration:
         sample = pa.RecordBatch.from_pylist([])
     except (pa.ArrowException, OSError) as error:
         raise SurveyFileError(f"{path}: cannot be read as {format_.upper()} ({error})") from error
+    if sample.num_rows == 0 and (n_malformed := malformed.take()):
+        raise SurveyFileError(
+            f"{path}: the header has {len(layout.names)} fields and the first {n_malformed:,} rows "
+            "another number of them; correct the header or the delimiter"
+        )
     if sample.num_rows == 0:
         raise SurveyFileError(f"{path}: the table has a header and no rows")
     kinds = {name: _kind(sample.column(name)) for name in layout.names}
@@ -145,7 +153,7 @@ def _stream(  # type: ignore[no-untyped-def] # noqa: ANN202 - pyarrow has no typ
     names: Sequence[str],
     *,
     block_bytes: int = _BLOCK_BYTES,
-    on_malformed=None,  # noqa: ANN001
+    on_malformed,  # noqa: ANN001
 ):
     return arrow_csv.open_csv(
         path,
@@ -154,7 +162,7 @@ def _stream(  # type: ignore[no-untyped-def] # noqa: ANN202 - pyarrow has no typ
         ),
         parse_options=arrow_csv.ParseOptions(
             delimiter=layout.delimiter,
-            invalid_row_handler=on_malformed or (lambda _row: "skip"),
+            invalid_row_handler=on_malformed,
         ),
         convert_options=arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(layout.names, pa.string()),

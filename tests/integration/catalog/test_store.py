@@ -92,3 +92,12 @@ def test_matches_agree_with_a_brute_force(connection: Connection):
 
     assert 0 < (nearest >= 0).sum() < 100
     assert galaxy_id.tolist() == nearest.tolist()
+
+
+def test_a_row_is_as_new_as_its_merge_and_not_as_its_transaction(connection: Connection):
+    began = connection.execute(sa.select(sa.func.now())).scalar_one()
+    looked = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    upsert_galaxies(connection, "s", galaxies(2))
+
+    written = connection.execute(sa.text("SELECT min(updated_at) FROM skylike.galaxy")).scalar_one()
+    assert began < looked < written

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, REAL
 
 from skylike.cuts import parse_cut, to_expression, to_mask
 from skylike.cuts.kinds import kind_of_type
+from skylike.cuts.written import written
 
 TABLE = sa.Table(
     "cut_trial",
@@ -104,6 +105,13 @@ def rows_in_sql(trial: Connection, text: str) -> list[int]:
 
 def rows_in_numpy(text: str) -> list[int]:
     return np.flatnonzero(to_mask(parse_cut(text, KINDS), ARRAYS)).tolist()
+
+
+def rows_as_written(trial: Connection, text: str) -> list[int]:
+    where = written(to_expression(parse_cut(text, KINDS), COLUMNS)).replace("%", "%%")
+    return list(
+        trial.exec_driver_sql(f"SELECT n FROM cut_trial WHERE {where} ORDER BY n").scalars()
+    )
 
 
 _CONSTANTS = ["0", "1", "2", "0.5", "18.1", "1e100", "1e-100", "30", "4096", "9007199254740993"]
@@ -203,9 +211,18 @@ _conditions = st.recursive(_simple, _condition_forms, max_leaves=4)
 @example("t > s")
 @example("a < 18.1 AND b >= 18.1")
 @example("(p = q) IS NULL OR NOT (p AND q)")
+@example("a IN (18.1, 17.5)")
+@example("d > 0.1 + 0.2 OR d >= 1 / 3")
+@example("round(2.5) = 2 AND power(2, 0.5) * sqrt(2) < d")
+@example("i / 2 = 2.5 AND 5 / 2 - i < d")
+@example("big & -9223372036854775808 <> 0")
+@example("big & 9223372036854775807 = 9007199254740993")
+@example("a - b < 1.2 AND -a - -2.5 > 3 - d")
 @given(_conditions)
 def test_a_cut_chooses_the_same_rows_in_postgresql_and_numpy(trial: Connection, text: str):
-    assert rows_in_sql(trial, text) == rows_in_numpy(text)
+    rows = rows_in_numpy(text)
+    assert rows_in_sql(trial, text) == rows
+    assert rows_as_written(trial, text) == rows
 
 
 _PLAIN = st.recursive(

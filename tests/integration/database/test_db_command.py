@@ -18,10 +18,10 @@ from skylike_cli.main import app
 
 
 @pytest.fixture
-def embedded(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("SKYLIKE_HOME", str(home))
+def embedded(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SKYLIKE_HOME", str(empty_home))
     session.settings.cache_clear()
-    yield home
+    yield empty_home
     session.settings.cache_clear()
 
 

@@ -22,6 +22,9 @@ from skylike.database.binaries import ProgramError
 from skylike.database.credentials import credentials_path
 from skylike.errors import DatabaseUnavailableError, DatabaseVersionError, SettingsError
 
+KEPT = {**FAST, "synchronous_commit": "on"}
+"""Commits reach the system before they are confirmed: a kill that leaves the machine loses none."""
+
 
 def owner(home: Path) -> str:
     return server.owner_url(home, given=None).replace("+psycopg", "")
@@ -65,12 +68,12 @@ def listener(port: int = 0) -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_server_when_started_first_then_is_local_protected_and_tuned(home: Path):
-    started = server.start(home, overrides={"fsync": "off"})
+def test_server_when_started_first_then_is_local_protected_and_tuned(empty_home: Path):
+    started = server.start(empty_home, overrides={"fsync": "off"})
 
     assert started.is_new
     assert not started.was_running
-    administrator = server.superuser_url(home).set(drivername="postgresql")
+    administrator = server.superuser_url(empty_home).set(drivername="postgresql")
     with psycopg.connect(administrator.render_as_string(hide_password=False)) as connection:
         show = {
             name: connection.execute(f"SHOW {name}").fetchone()[0]
@@ -82,9 +85,9 @@ def test_server_when_started_first_then_is_local_protected_and_tuned(home: Path)
         "jit": "off",
         "server_encoding": "UTF8",
     }
-    assert (home / "postgres").stat().st_mode & 0o777 == 0o700
-    assert credentials_path(home).stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in home.iterdir() if "part" in path.name) == []
+    assert (empty_home / "postgres").stat().st_mode & 0o777 == 0o700
+    assert credentials_path(empty_home).stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in empty_home.iterdir() if "part" in path.name) == []
 
 
 @pytest.mark.parametrize("role", ["postgres", "skylike", "skylike_service", "skylike_reader"])
@@ -141,18 +144,18 @@ def test_server_when_its_starter_is_killed_then_lives_on(home: Path):
 
 
 def test_server_when_all_of_it_was_killed_then_recovers_its_data(home: Path):
-    server.start(home)
+    server.start(home, overrides=KEPT)
     remember(home)
 
     kill_everything(home)
 
     assert server.running(home) is None
-    assert not server.start(home).is_new
+    assert not server.start(home, overrides=KEPT).is_new
     assert remembers(home)
 
 
 def test_server_when_its_number_was_given_to_another_process_then_starts(home: Path):
-    server.start(home)
+    server.start(home, overrides=KEPT)
     remember(home)
     kill_everything(home)
     # A process of the server's own user: PostgreSQL alone would take it for a living server.
@@ -167,7 +170,7 @@ def test_server_when_its_number_was_given_to_another_process_then_starts(home: P
         pid_file.write_text("\n".join([str(stranger.pid), *pid_file.read_text().splitlines()[1:]]))
 
         assert server.running(home) is None
-        server.start(home)
+        server.start(home, overrides=KEPT)
 
         assert remembers(home)
         assert stranger.poll() is None
@@ -179,7 +182,7 @@ def test_server_when_only_its_postmaster_was_killed_then_busy_backends_are_ended
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(cluster, "_ORPHAN_SECONDS", 1.0)
-    server.start(home)
+    server.start(home, overrides=KEPT)
     remember(home)
     with contextlib.closing(psycopg.connect(owner(home))) as connection:
         # It looks at nothing but its own loop, so it does not notice that its server is gone.
@@ -193,7 +196,7 @@ def test_server_when_only_its_postmaster_was_killed_then_busy_backends_are_ended
         postmaster.kill()
         postmaster.wait(timeout=10)
 
-        server.start(home)
+        server.start(home, overrides=KEPT)
 
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert remembers(home)
@@ -224,14 +227,16 @@ def test_given_port_when_taken_then_is_refused_with_its_holder_and_nothing_runs(
     assert server.start(home, port=free, overrides=FAST).port == free
 
 
-def test_start_when_two_come_at_once_then_one_starts_and_both_succeed(home: Path):
+def test_start_when_two_come_at_once_then_one_starts_and_both_succeed(empty_home: Path):
     code = (
         "import pathlib, sys; from skylike.database import server;"
         "print(server.start(pathlib.Path(sys.argv[1]), overrides={'fsync': 'off'}).was_running)"
     )
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", code, str(empty_home)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for _ in range(2)
     ]
@@ -241,7 +246,7 @@ def test_start_when_two_come_at_once_then_one_starts_and_both_succeed(home: Path
 
 
 def test_data_folder_when_its_making_was_killed_then_is_made_again(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    empty_home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def killed(*_arguments: object, **_options: object) -> str:
         raise KeyboardInterrupt
@@ -250,31 +255,31 @@ def test_data_folder_when_its_making_was_killed_then_is_made_again(
         patch.setattr(cluster, "run_program", killed)
         patch.setattr(cluster.shutil, "rmtree", lambda *_a, **_o: None)
         with pytest.raises(KeyboardInterrupt):
-            server.start(home)
-    (half_made,) = home.glob("postgres.part-*")
+            server.start(empty_home)
+    (half_made,) = empty_home.glob("postgres.part-*")
     (half_made / "PG_VERSION").write_text("18\n")
-    assert not (home / "postgres").exists()
+    assert not (empty_home / "postgres").exists()
 
-    assert server.start(home, overrides=FAST).is_new
-    assert not list(home.glob("postgres.part-*"))
+    assert server.start(empty_home, overrides=FAST).is_new
+    assert not list(empty_home.glob("postgres.part-*"))
 
 
-def test_data_folder_when_it_holds_something_else_then_is_left_alone(home: Path):
-    (home / "postgres").mkdir()
-    (home / "postgres" / "thesis.txt").write_text("mine")
+def test_data_folder_when_it_holds_something_else_then_is_left_alone(empty_home: Path):
+    (empty_home / "postgres").mkdir()
+    (empty_home / "postgres" / "thesis.txt").write_text("mine")
 
     with pytest.raises(SettingsError, match=r"postgres is not a PostgreSQL data folder"):
-        server.start(home)
+        server.start(empty_home)
 
-    assert (home / "postgres" / "thesis.txt").read_text() == "mine"
+    assert (empty_home / "postgres" / "thesis.txt").read_text() == "mine"
 
 
-def test_data_folder_when_of_another_major_version_then_is_refused(home: Path):
-    (home / "postgres").mkdir()
-    (home / "postgres" / "PG_VERSION").write_text("15\n")
+def test_data_folder_when_of_another_major_version_then_is_refused(empty_home: Path):
+    (empty_home / "postgres").mkdir()
+    (empty_home / "postgres" / "PG_VERSION").write_text("15\n")
 
     with pytest.raises(DatabaseVersionError, match=r"made by PostgreSQL 15 and this is .*18"):
-        server.start(home)
+        server.start(empty_home)
 
 
 def test_passwords_when_their_file_is_lost_then_a_restart_makes_new_ones(home: Path):
@@ -299,14 +304,16 @@ def test_settings_when_wrong_then_the_log_is_quoted(home: Path):
         server.start(home, overrides={"shared_buffers": "12 parsecs"})
 
 
-def test_initdb_when_it_fails_then_its_reason_is_told(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_initdb_when_it_fails_then_its_reason_is_told(
+    empty_home: Path, monkeypatch: pytest.MonkeyPatch
+):
     def fail(*_arguments: object, **_options: object) -> str:
         raise ProgramError("initdb: error: no space left on device")
 
     monkeypatch.setattr(cluster, "run_program", fail)
 
     with pytest.raises(DatabaseUnavailableError, match=r"initdb in .* failed: .*no space left"):
-        server.start(home)
+        server.start(empty_home)
 
 
 def test_database_when_recreated_then_is_empty_and_others_remain(home: Path):

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
 from neighbor_factory import insert_sky, random_magnitudes, stored_lists, unit_float16
-from skylike.neighbors import build, store
+from skylike.neighbors import store, store_lists
 from skylike.neighbors.build import NeighborSettings, build_neighbors
 
 SETTINGS = NeighborSettings(k=30)
@@ -23,15 +23,15 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from skylike.database.engine import make_engine
-from skylike.neighbors import build, store
+from skylike.neighbors import build, store_lists
 
-write_shard = store.write_shard
+write_shard = store_lists.write_shard
 
 def write_slowly(*arguments, **options):
     write_shard(*arguments, **options)
     time.sleep(0.2)  # not committed yet: a kill here loses this shard
 
-store.write_shard = write_slowly
+store_lists.write_shard = write_slowly
 build.build_neighbors(
     make_engine(sys.argv[1]),
     settings=build.NeighborSettings(k=30),
@@ -100,7 +100,7 @@ def interrupt_after_first_shard(
     engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(build.store, "write_shard", _once(store.write_shard))
+        patch.setattr(store_lists, "write_shard", _once(store_lists.write_shard))
         with pytest.raises(KeyboardInterrupt):
             build_neighbors(engine, settings=SETTINGS, work_folder=folder, shard_galaxies=100)
 

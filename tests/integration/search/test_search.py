@@ -118,7 +118,7 @@ def test_search_by_position_takes_the_galaxy_there_and_says_how_far_it_is(engine
 def test_search_by_position_when_nothing_is_near_says_how_far_the_nearest_is(engine, sky):
     there = Position(sky.ra[9], sky.dec[9] - np.sign(sky.dec[9]) * 30 / 3600)
 
-    with pytest.raises(GalaxyNotFoundError, match=r"the nearest is galaxy 10, 30.0 arcsec away"):
+    with pytest.raises(GalaxyNotFoundError, match=r"the nearest is galaxy 10, 30 arcsec away"):
         search(engine, Query(positions=(there,)))
 
     wider = search(engine, Query(positions=(there,), position_limit=31.0, k=1))
@@ -223,6 +223,7 @@ TYPED_QUERIES = {
     "quotes": {"galaxies": (1,), "where": "survey <> 'it''s 100% \\ :this; --'"},
     "least similar": {"galaxies": (1,), "least_similar": True},
     "separation": {"galaxies": (1,), "min_separation": 100_000.0},
+    "list": {"galaxies": (1,), "where": "mag_r NOT IN (18.1, 19.3) AND mag_r > 1 / 3"},
     "everything": {"galaxies": (1,), "k": 1000},
 }
 
@@ -296,6 +297,37 @@ def test_stale_when_a_cutout_changed_after_it_was_embedded_says_what_to_run(engi
     assert fresh.provenance.stale is None
     assert "1 of these galaxies had their image changed" in stale.provenance.stale
     assert "skylike embed --encoder small" in stale.provenance.stale
+
+
+@pytest.mark.usefixtures("sky")
+def test_run_when_one_is_published_is_named_and_said_to_be_older_than_its_input(engine):
+    query = Query(galaxies=(1,), k=5)
+    without = search(engine, query)
+    with engine.begin() as connection:
+        run_id = connection.scalar(
+            sa.text(
+                "INSERT INTO skylike.neighbor_run (encoder_id, k, state, software)"
+                " SELECT encoder_id, 9, 'published', '{}' FROM skylike.encoder RETURNING run_id"
+            )
+        )
+    fresh = search(engine, query)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE skylike.encoder SET embedded_at = now()"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO skylike.catalog_load (survey_id, file, file_bytes, format, column_map,"
+                " magnitudes, rows_read, rows_inserted, rows_updated, rows_unchanged,"
+                " rows_rejected) SELECT survey_id, 'a.fits', 1, 'fits', '{}', 'none', 3, 0, 1, 2,"
+                " '{}' FROM skylike.survey"
+            )
+        )
+
+    stale = search(engine, query)
+
+    assert (without.provenance.run_id, fresh.provenance.run_id) == (None, run_id)
+    assert fresh.provenance.stale is None
+    assert "the catalog and the embeddings changed after neighbor run" in stale.provenance.stale
+    assert "skylike neighbors build --encoder small" in stale.provenance.stale
 
 
 def test_search_while_embeddings_are_replaced_sees_one_moment(engine, sky, monkeypatch):

@@ -1,9 +1,12 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from skylike.catalog.clean import CleaningRules, clean_batch, galaxy_columns
+from skylike.catalog.columns import GALAXY_TYPES
 from skylike.cuts import ColumnKind, parse_cut
 from skylike.survey.batches import Batch
+from skylike.survey.column_names import TARGETS
 
 
 def batch(**columns: object) -> Batch:
@@ -99,3 +102,40 @@ def test_the_columns_announced_are_those_that_come(names: tuple[str, ...]):
     galaxies = clean_batch(rows, these).galaxies
 
     assert galaxies.column_names == ["object_id", "ra", "dec", "healpix29", *galaxy_columns(these)]
+
+
+IMPOSSIBLE = [np.nan, np.inf, -np.inf, 1e39, -1e39, 1e308, -1e308, 1e-308, 0.0, -1e5, 1e5, 99.0]
+
+
+@pytest.mark.parametrize("magnitudes", [None, "observed", "dereddened"])
+def test_no_column_gets_a_value_that_is_not_finite(magnitudes: str | None):
+    names = sorted(TARGETS - {"ra", "dec", "type", "photsys", "object_id"})
+    n = 2000
+    rng = np.random.default_rng(3)
+    given = {name: rng.choice(IMPOSSIBLE, n) for name in names}
+    rows = batch(ra=rng.choice([*IMPOSSIBLE, 10.0], n), dec=rng.choice([np.inf, 2.0], n), **given)
+    options = CleaningRules(
+        columns={name: name for name in ("ra", "dec", *names)}, magnitudes=magnitudes
+    )
+
+    cleaned = clean_batch(rows, options).galaxies
+
+    reals = [name for name in cleaned.column_names if pa.types.is_floating(GALAXY_TYPES[name])]
+    assert set(reals) == {name for name, kind in GALAXY_TYPES.items() if pa.types.is_floating(kind)}
+    assert cleaned.num_rows > 100
+    for name in reals:
+        assert np.isfinite(cleaned[name].drop_null().to_numpy()).all(), name
+
+
+def test_a_flux_too_large_for_a_real_has_no_magnitude():
+    rows = batch(ra=[1.0], dec=[1.0], flux_g=[1e39])
+
+    cleaned = clean_batch(rows, rules("ra", "dec", "flux_g"))
+
+    assert cleaned.galaxies["flux_g"].null_count == cleaned.galaxies["mag_g"].null_count == 1
+
+
+def test_text_loses_the_character_that_postgresql_cannot_hold():
+    rows = batch(ra=[1.0], dec=[1.0], type=["E\0XP"])
+
+    assert clean_batch(rows, rules("ra", "dec", "type")).galaxies["type"].to_pylist() == ["EXP"]

@@ -105,3 +105,21 @@ def test_parse_cone_when_understood_then_splits_center_and_radius(text: str, rad
 def test_parse_cone_when_impossible_then_says_why(text: str, reason: str):
     with pytest.raises(CoordinateError, match=reason):
         parse_cone(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("188.410030906 +26.8002608739 4", "4 deg around 188.41003 +26.80026"),
+        ("0 -0.5 10 arcmin", "10 arcmin around 0 -0.5"),
+        ("120 90 1.5 arcsec", "1.5 arcsec around 120 +90"),
+    ],
+)
+def test_short_cone_when_formatted_then_is_rounded_with_a_fitting_unit(text: str, said: str):
+    assert f"{parse_cone(text):short}" == said
+
+
+def test_cone_when_printed_then_is_in_full():
+    cone = parse_cone("188.410030906 +26.8002608739 4")
+
+    assert parse_cone(f"{cone}") == cone

@@ -123,5 +123,6 @@ def test_open_images_when_the_file_is_truncated_then_it_is_refused_by_name(tmp_p
     write_one(tmp_path / "a.h5")
     (tmp_path / "a.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:100_000])
 
+    opened = open_images(tmp_path / "a.h5")
     with pytest.raises(ImageFileError, match=r"a\.h5: not a readable HDF5 file"):
-        open_images(tmp_path / "a.h5")
+        opened.__enter__()

@@ -15,6 +15,7 @@ from astropy.utils.masked import Masked
 from rich.console import Console
 
 from search_results import MEANINGS, SQL, search_result
+from skylike.cuts.coordinates import Cone
 from skylike.errors import SettingsError
 from skylike.interfaces.formats import Format, write_result
 from skylike.interfaces.terminal import print_result, table_text
@@ -106,6 +107,7 @@ def test_fits_when_read_then_has_units_ucds_nulls_and_provenance(tmp_path: Path)
         assert header["TUCD7"] == "pos.eq.ra;meta.main"
         assert header["TUNIT9"] == "nanomaggy"
         assert header["MATCHED"] == 1234
+        assert header["DATE"] == "2026-11-23T12:00:00"
         assert header["EXACT"] is True
         assert header["CUT"] == "mag_r < 18 AND type <> 'PSF'"
         assert "ORDER BY 2 DESC, 1 LIMIT 10" in "".join(header["COMMENT"])
@@ -211,6 +213,18 @@ def test_table_when_printed_then_shows_values_a_fitting_unit_and_the_provenance(
     assert "3 of 10 found" in text
 
 
+def test_table_when_the_least_similar_were_asked_for_then_says_so_once():
+    text = table_text(search_result(query="least like galaxy 7"))
+
+    assert "3 galaxies least like galaxy 7\n" in text
+
+
+def test_table_when_printed_then_rounds_the_cone():
+    text = table_text(search_result(cone=Cone(188.410030906, 26.8002608739, 4.0)))
+
+    assert "the cone of 4 deg around 188.41003 +26.80026\n" in text
+
+
 def test_table_when_the_terminal_is_narrow_then_says_what_is_left_out():
     sink = io.StringIO()
 
@@ -256,7 +270,7 @@ def test_write_result_when_text_without_a_file_then_prints(
 
 
 def test_write_result_when_the_folder_is_missing_then_says_so(tmp_path: Path):
-    with pytest.raises(SettingsError, match="No such file or directory; name a file in a folder"):
+    with pytest.raises(SettingsError, match="cannot be written; name a file in a folder"):
         write_result(search_result(), format="csv", output=tmp_path / "missing" / "result.csv")
 
 

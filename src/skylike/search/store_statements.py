@@ -9,11 +9,10 @@ import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.sql import visitors
 
 from skylike.cuts import GALAXY_KINDS, Cut, to_expression
 from skylike.cuts.coordinates import Cone
+from skylike.cuts.written import written
 from skylike.database.engine import SCHEMA
 from skylike.database.tables import embedding, galaxy, survey
 
@@ -62,8 +61,14 @@ def _conditions(scope: Scope) -> list[ColumnElement[bool]]:
     if scope.cone is not None:
         conditions.append(in_cone(scope.cone))
     if scope.excluded:
-        conditions.append(E.c.galaxy_id.not_in(scope.excluded))
+        conditions.append(_none_of(scope.excluded))
     return conditions
+
+
+def _none_of(galaxy_ids: tuple[int, ...]) -> ColumnElement[bool]:
+    if len(galaxy_ids) == 1:
+        return E.c.galaxy_id != sa.literal(galaxy_ids[0])
+    return E.c.galaxy_id.not_in(galaxy_ids)
 
 
 def _matching(scope: Scope, *columns: ColumnElement[Any]) -> Select[Any]:
@@ -129,7 +134,7 @@ def typed_sql(
     """
     conditions = _conditions(scope)
     if dropped:
-        conditions.append(E.c.galaxy_id.not_in(dropped))
+        conditions.append(_none_of(dropped))
     if has_undefined:
         conditions.append(sa.func.l2_norm(E.c.embedding) > sa.literal(0))
     distance, source = _typed_example(scope.encoder_id, example)
@@ -145,7 +150,7 @@ def typed_sql(
             f"JOIN {SCHEMA}.galaxy AS g ON g.galaxy_id = e.galaxy_id",
             f"JOIN {SCHEMA}.survey AS s ON s.survey_id = g.survey_id",
             f"CROSS JOIN ({source}) AS q",
-            "WHERE " + "\n  AND ".join(_rendered(condition) for condition in conditions),
+            "WHERE " + "\n  AND ".join(map(written, conditions)),
             f"ORDER BY {key}, e.galaxy_id",
             f"LIMIT {limit};",
         ]
@@ -172,21 +177,3 @@ def _typed_example(
         "e.embedding" if isinstance(example, tuple) and len(example) == 1 else "e.embedding::vector"
     )
     return f"{stored} <=> q.embedding", source
-
-
-def _rendered(condition: ColumnElement[bool]) -> str:
-    """Write a condition with its values in place, quoted by SQLAlchemy."""
-
-    def parenthesize_negative(element: object, **_: object) -> ColumnElement[object] | None:
-        # SQLAlchemy writes the opposite of -1 as "--1", which starts a comment.
-        if isinstance(element, sa.BindParameter) and not element.expanding:
-            value = element.value
-            if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
-                return sa.literal_column(f"({value!r})", element.type)
-        return None
-
-    safe = visitors.replacement_traverse(condition, {}, parenthesize_negative)
-    # Of the ways to mark parameters, only "named" leaves % in texts as it is.
-    dialect = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call] # not annotated there
-    text = str(safe.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-    return f"({text})" if " OR " in text else text

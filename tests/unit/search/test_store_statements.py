@@ -4,7 +4,7 @@ from sqlalchemy.dialects.postgresql import psycopg
 
 from skylike.cuts import GALAXY_KINDS, parse_cut
 from skylike.cuts.coordinates import Cone
-from skylike.search.statements import CUT_COLUMNS, Scope, ranking_statement, typed_sql
+from skylike.search.store_statements import CUT_COLUMNS, Scope, ranking_statement, typed_sql
 
 
 def typed(where=None, **options):
@@ -22,9 +22,21 @@ def test_typed_sql_has_its_values_in_place():
 
     assert "g.mag_r < 18" in sql
     assert "g.type = 'SER'" in sql
-    assert "skylike.in_cone(g.ra, g.dec, 10.0, (-5.5), 0.5)" in sql
+    assert "skylike.in_cone(g.ra, g.dec, 10, (-5.5), 0.5)" in sql
     assert "encoder_id = 3 AND galaxy_id = 7" in sql
     assert sql.endswith("LIMIT 5;")
+
+
+@pytest.mark.parametrize(
+    ("where", "plain"),
+    [
+        ("mag_g - mag_r < 0.6 AND mag_r < 18", "g.mag_g::float8 - g.mag_r < 0.6 AND g.mag_r < 18"),
+        ("maskbits & 4096 = 0", "g.maskbits & 4096 = 0"),
+        ("flux_g / 2 > 1 OR z_spec IS NOT NULL", "(g.flux_g / 2 > 1 OR g.z_spec IS NOT NULL)"),
+    ],
+)
+def test_typed_sql_has_no_casts_but_those_that_change_something(where, plain):
+    assert f"\n  AND {plain}\n  AND e.galaxy_id != 7\n" in typed(where)
 
 
 @pytest.mark.parametrize(

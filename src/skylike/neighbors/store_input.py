@@ -1,0 +1,107 @@
+"""The input of a run: embeddings and magnitudes of one moment, and what tells it from another."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy import Connection
+
+from skylike.database.copy import driver_connection, iter_fixed_rows, iter_halfvec_rows
+from skylike.database.engine import SCHEMA
+from skylike.database.tables import embedding
+from skylike.embeddings.store import EncoderRecord
+
+GalaxyIds = npt.NDArray[np.int32]
+
+
+def begin_snapshot(connection: Connection) -> datetime:
+    """Let everything read until the transaction's end be of one moment; return that moment."""
+    driver_connection(connection).execute(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+    )
+    # The first query takes the snapshot; a row written later has a later time.
+    now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return now
+
+
+def fetch_magnitudes(
+    connection: Connection, encoder_id: int, band: str | None
+) -> tuple[GalaxyIds, npt.NDArray[np.float32]]:
+    """Fetch the galaxies with an embedding, by identifier, and their magnitudes (NaN where NULL).
+
+    Parameters
+    ----------
+    band
+        One of :data:`skylike.bands.BANDS`; None gives NaN for all.
+    """
+    magnitude = sql.Identifier("g", f"mag_{band}") if band else sql.SQL("NULL::real")
+    query = sql.SQL(
+        "SELECT e.galaxy_id, coalesce({magnitude}, 'NaN'::real)"
+        " FROM {embedding} AS e JOIN {galaxy} AS g ON g.galaxy_id = e.galaxy_id"
+        " WHERE e.encoder_id = {encoder_id} ORDER BY e.galaxy_id"
+    ).format(
+        magnitude=magnitude,
+        embedding=sql.Identifier(SCHEMA, "embedding"),
+        galaxy=sql.Identifier(SCHEMA, "galaxy"),
+        encoder_id=sql.Literal(encoder_id),
+    )
+    columns = [("id", ">i4"), ("magnitude", ">f4")]
+    ids, magnitudes = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    for rows in iter_fixed_rows(connection, query, columns, batch_rows=65_536):
+        ids.append(rows["id"].astype(np.int32))
+        magnitudes.append(rows["magnitude"].astype(np.float32))
+    return np.concatenate(ids), np.concatenate(magnitudes)
+
+
+def iter_embeddings(
+    connection: Connection, record: EncoderRecord
+) -> Iterator[tuple[GalaxyIds, npt.NDArray[np.float16]]]:
+    """Stream all embeddings of an encoder: identifiers (b,) and vectors (b, d), in any order."""
+    query = sql.SQL("SELECT galaxy_id, embedding FROM {} WHERE encoder_id = {}").format(
+        sql.Identifier(SCHEMA, "embedding"), sql.Literal(record.encoder_id)
+    )
+    return iter_halfvec_rows(connection, query, dimension=record.dimension, batch_rows=2048)
+
+
+def fetch_vectors(
+    connection: Connection, record: EncoderRecord, galaxy_ids: GalaxyIds
+) -> tuple[GalaxyIds, npt.NDArray[np.float16]]:
+    """Fetch the embeddings of some galaxies; those without one are missing from the answer."""
+    query = sql.SQL(
+        "SELECT galaxy_id, embedding FROM {}"
+        " WHERE encoder_id = {} AND galaxy_id = ANY ({}::integer[])"
+    ).format(
+        sql.Identifier(SCHEMA, "embedding"),
+        sql.Literal(record.encoder_id),
+        sql.Literal(galaxy_ids.tolist()),
+    )
+    parts = list(iter_halfvec_rows(connection, query, dimension=record.dimension))
+    if not parts:
+        return np.empty(0, np.int32), np.empty((0, record.dimension), np.float16)
+    return np.concatenate([ids for ids, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+
+def fingerprint(
+    connection: Connection,
+    record: EncoderRecord,
+    galaxy_ids: GalaxyIds,
+    magnitudes: npt.NDArray[np.float32],
+) -> str:
+    """Return a digest that changes when the input of a run does.
+
+    It covers every galaxy and magnitude, and the number and newest time of the embeddings (an
+    embedding that is computed again gets a new time).
+    """
+    newest, number = connection.execute(
+        sa.select(sa.func.max(embedding.c.embedded_at), sa.func.count()).where(
+            embedding.c.encoder_id == record.encoder_id
+        )
+    ).one()
+    digest = hashlib.sha256(f"{record.checkpoint_sha256} {newest} {number}".encode())
+    digest.update(np.ascontiguousarray(galaxy_ids).data)
+    digest.update(np.ascontiguousarray(magnitudes).data)
+    return digest.hexdigest()
