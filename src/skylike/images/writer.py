@@ -58,7 +58,9 @@ class CutoutWriter:
 
     def __enter__(self) -> Self:
         with self._told():
-            self._file = h5py.File(self._part, "w")
+            # Images are chunks, and go to the disk at once: what HDF5 holds back and cannot write
+            # when the file is closed makes it crash (a full disk; seen with HDF5 2.0).
+            self._file = h5py.File(self._part, "w", rdcc_nbytes=0)
             self._images = self._file.create_dataset(
                 "images",
                 shape=(0, 3, CUTOUT_SIZE_PIX, CUTOUT_SIZE_PIX),

@@ -39,7 +39,12 @@ def open_hdf5(path: Path) -> list[SurveyTable]:
     """
     try:
         with h5py.File(path, "r") as file:
-            datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+            datasets = {
+                name: item
+                for name, item in file.items()
+                # A name that is no UTF-8 comes as bytes; nobody asks for it.
+                if isinstance(item, h5py.Dataset) and isinstance(name, str)
+            }
             n_rows = _length(datasets)
             described = {
                 name: (dataset.dtype, dataset.shape, _unit(dataset))

@@ -1,4 +1,5 @@
 import shutil
+import tarfile
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from skylike.catalog.store import ensure_galaxies
 from skylike.errors import ConflictError
 from skylike.images import publish
 from skylike.images.add import add_images
+from skylike.images.link import link_galaxies
 from skylike.images.publish import locked
 from skylike.images.read import read_pixels
 from skylike.images.report import summary_of_refusals
@@ -310,3 +312,56 @@ def test_add_images_when_our_file_was_deleted_then_it_is_made_again(engine: Engi
     assert report.unchanged == 3
     with engine.connect() as connection:
         assert len(read_pixels(fetch_cutout_index(connection), range(3)).pixels) == 3
+
+
+def test_add_images_when_a_tar_repeats_a_name_then_its_new_version_keeps_the_same_pixels(
+    engine: Engine, tmp_path: Path
+):
+    folder = write_pictures(tmp_path / "p", "file,ra,dec\n", names=("a", "b"))
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        archive.add(folder / "a.png", "a.png")
+        archive.add(folder / "b.png", "a.png")
+    (tmp_path / "p.csv").write_text("file,ra,dec\na.png,,\n")
+    add_images(engine, [tmp_path / "p.tar"], folder=tmp_path / "cutouts")
+    (tmp_path / "p.csv").write_text("file,ra,dec\na.png,10,20\n")
+
+    (report,) = add_images(engine, [tmp_path / "p.tar"], folder=tmp_path / "cutouts")
+
+    assert (report.unchanged, report.duplicates, report.new_galaxies) == (1, 1, 1)
+
+
+def test_add_images_when_given_what_it_wrote_itself_then_nothing_is_added(
+    engine: Engine, tmp_path: Path
+):
+    add_images(
+        engine,
+        [write_pictures(tmp_path / "p", "file,ra,dec\na.png,1,2\n")],
+        folder=tmp_path / "cutouts",
+    )
+    before = rows(engine, CUTOUTS)
+
+    (report,) = add_images(engine, [tmp_path / "cutouts"], folder=tmp_path / "cutouts")
+
+    assert (report.added, report.unchanged) == (0, 3)
+    assert rows(engine, CUTOUTS) == before
+
+
+def test_add_images_when_a_cutout_is_written_then_it_is_newer_than_the_transaction(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen = []
+
+    def look(connection, *args, **kwargs):
+        linked = link_galaxies(connection, *args, **kwargs)
+        seen.append(connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one())
+        return linked
+
+    monkeypatch.setattr(publish, "link_galaxies", look)
+    add_images(
+        engine,
+        [write_pictures(tmp_path / "p", "file,ra,dec\na.png,1,2\n")],
+        folder=tmp_path / "cutouts",
+    )
+
+    assert len(seen) == 1
+    assert rows(engine, "SELECT min(updated_at) FROM cutout")[0][0] > seen[0]

@@ -1,10 +1,11 @@
+import resource
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from skylike.errors import ImageFileError
+from skylike.errors import ImageFileError, SettingsError
 from skylike.images.hdf5 import describe_images, measure_coverage, read_columns
 from skylike.images.read import open_images
 from skylike.images.writer import CutoutWriter, read_digests
@@ -126,3 +127,45 @@ def test_open_images_when_the_file_is_truncated_then_it_is_refused_by_name(tmp_p
     opened = open_images(tmp_path / "a.h5")
     with pytest.raises(ImageFileError, match=r"a\.h5: not a readable HDF5 file"):
         opened.__enter__()
+
+
+def test_read_columns_when_identifiers_are_inexact_or_missing_then_they_are_unknown(tmp_path: Path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = np.ones((3, 3, 152, 152), np.float32)
+        file["object_id"] = [12.0, np.nan, 2.0**60]
+
+    with open_images(tmp_path / "a.h5") as file:
+        assert read_columns(file).object_id.tolist() == [12, -1, -1]
+
+
+def test_read_columns_when_a_column_holds_something_else_then_the_file_is_refused(tmp_path: Path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = np.ones((1, 3, 152, 152), np.float32)
+        file["ra"] = [b"here"]
+
+    with (
+        pytest.raises(ImageFileError, match=r"a\.h5: cannot be read to its end"),
+        open_images(tmp_path / "a.h5") as file,
+    ):
+        read_columns(file)
+
+
+def test_cutout_writer_when_the_disk_is_full_then_it_says_so_and_leaves_nothing(tmp_path: Path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(SettingsError, match=r"a\.h5: cannot be written .*make room"):
+            write_one(tmp_path / "a.h5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cutout_writer_when_a_name_is_no_text_then_it_is_escaped(tmp_path: Path):
+    with CutoutWriter(tmp_path / "a.h5", kind="rgb", origin="x", pixel_scale=None) as writer:
+        writer.append(
+            np.ones((1, 3, 152, 152), np.uint8), names=["b\udce9.png"], positions=[(1.0, 2.0)]
+        )
+
+    assert writer.rows().name.tolist() == ["b\\udce9.png"]
