@@ -240,11 +240,12 @@ RECIPES: Final[Mapping[str, TrainRecipe]] = {
 }
 """The recipes that ship: the paper's, and one for two minutes on two cores.
 
-``small`` is ours, chosen by trial on 3,000 simulated galaxies: mean over eight classes of precision@10
-was 0.43 for the untrained network, 0.36 after 7 epochs with the paper's augmentations at learning rate
-0.06 (the network tells galaxies by noise and surroundings), 0.50 with learning rate 0.01 and stronger
-gains and sizes, 0.51 with the aperture, 0.54 with a warm-up to 0.02, 0.57 after 15 epochs. Half the
-width behind a finer stem, 3 times the color gain, temperature 0.1 with AdamW: all worse.
+``small`` is ours, chosen by trial on 3,000 simulated galaxies: mean over eight classes of
+precision@10 was 0.43 for the untrained network, 0.36 after 7 epochs with the paper's augmentations
+at learning rate 0.06 (the network tells galaxies by noise and surroundings), 0.50 with learning
+rate 0.01 and stronger gains and sizes, 0.51 with the aperture, 0.54 with a warm-up to 0.02, 0.57
+after 15 epochs. Half the width behind a finer stem, 3 times the color gain, temperature 0.1 with
+AdamW: all worse.
 """
 
 

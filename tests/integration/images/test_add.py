@@ -13,7 +13,7 @@ from skylike.catalog.load import load_file
 from skylike.catalog.plan import LoadOptions
 from skylike.catalog.store import ensure_galaxies
 from skylike.errors import ConflictError
-from skylike.images import publish
+from skylike.images import publish, store
 from skylike.images.add import add_images
 from skylike.images.link import link_galaxies
 from skylike.images.publish import locked
@@ -365,3 +365,19 @@ def test_add_images_when_a_cutout_is_written_then_it_is_newer_than_the_transacti
 
     assert len(seen) == 1
     assert rows(engine, "SELECT min(updated_at) FROM cutout")[0][0] > seen[0]
+
+
+def test_fetch_cutout_index_when_it_comes_in_many_blocks_then_no_row_is_lost(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    add_images(engine, [write_release_file(tmp_path / "a.h5", n=7)], folder=tmp_path / "cutouts")
+    with engine.connect() as connection:
+        whole = fetch_cutout_index(connection)
+        monkeypatch.setattr(store, "_BLOCK_ROWS", 2)
+        blocks = fetch_cutout_index(connection)
+        nothing = fetch_cutout_index(connection, kinds=("rgb",))
+
+    assert blocks.file_row.tolist() == whole.file_row.tolist() == list(range(7))
+    assert blocks.psf_size.tolist() == whole.psf_size.tolist()
+    assert blocks.galaxy_id.dtype == np.dtype("int32")
+    assert len(nothing) == 0
