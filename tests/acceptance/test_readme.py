@@ -134,3 +134,35 @@ def test_links_when_they_are_to_files_then_the_files_are_there():
 
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_demo_when_run_then_shows_three_answers_with_sql_and_precision(demo_machine):
+    output = demo_machine.demo_output
+
+    assert output.count("The same in SQL:") == 3
+    for kind in ("ring", "merger", "lens"):
+        with Image.open(demo_machine.folder / "demo-output" / f"{kind}.png") as sheet:
+            assert min(sheet.size) > 300
+    assert "Precision@10 by class" in output
+    assert "skylike db stop" in output
+
+
+def test_demo_when_run_again_then_does_nothing_twice(demo_machine):
+    before = demo_machine.sql("SELECT max(galaxy_id), count(*) FROM galaxy")
+    runs = demo_machine.sql("SELECT run_id, state FROM neighbor_run ORDER BY run_id")
+
+    demo_machine.run("demo", "--galaxies", "240", "--output", "demo-output")
+
+    assert demo_machine.sql("SELECT max(galaxy_id), count(*) FROM galaxy") == before
+    assert demo_machine.sql("SELECT run_id, state FROM neighbor_run ORDER BY run_id") == runs
+
+
+def test_demo_when_the_catalog_is_somebody_elses_then_refuses(demo_machine, machine):
+    positions = machine.folder / "mine.csv"
+    positions.write_text("ra,dec\n10,20\n")
+    machine.run("catalog", "load", str(positions))
+
+    done = machine.run("demo", "--galaxies", "240", exit_status=1)
+
+    assert "mine" in done.stderr
+    assert "SKYLIKE_HOME" in done.stderr

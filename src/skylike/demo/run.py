@@ -19,13 +19,14 @@ from skylike.devices import choose_device
 from skylike.embeddings.extract import embed_galaxies
 from skylike.embeddings.recipe import TrainRecipe, load_recipe
 from skylike.embeddings.register import train_on_catalog
-from skylike.embeddings.store import activate_encoder, fetch_encoders
+from skylike.embeddings.store import activate_encoder, fetch_encoder, fetch_encoders
 from skylike.errors import SkylikeError
 from skylike.evaluation.precision import ClassPrecision, class_precision
 from skylike.images.add import add_images
 from skylike.images.report import refusals
 from skylike.interfaces.sheet import make_sheet, save_sheet
 from skylike.neighbors.build import NeighborSettings, build_neighbors
+from skylike.neighbors.store import fetch_runs
 from skylike.progress import SILENT, Progress
 from skylike.search.pictures import fetch_tiles
 from skylike.search.query import Query
@@ -135,19 +136,20 @@ def run_demo(
     with stages.stage("train", "Train an encoder on the cutouts, without labels"):
         _train_once(engine, galaxies, home=home, device=device, progress=progress)
     with stages.stage("embed", "Embed every galaxy"):
-        embed_galaxies(engine, ENCODER, device=choose_device(device), progress=progress)
+        embedded = embed_galaxies(engine, ENCODER, device=choose_device(device), progress=progress)
         with engine.begin() as connection:
             activate_encoder(connection, ENCODER)
     with stages.stage(
         "neighbors", "Find the 999 most similar galaxies of each, within 0.5 mag in r"
     ):
-        build_neighbors(
-            engine,
-            ENCODER,
-            settings=NeighborSettings(),
-            work_folder=home / "jobs",
-            progress=progress,
-        )
+        if embedded.n_new or not _has_lists(engine):
+            build_neighbors(
+                engine,
+                ENCODER,
+                settings=NeighborSettings(),
+                work_folder=home / "jobs",
+                progress=progress,
+            )
     with stages.stage("search", "Ask three questions"):
         truth, vectors = fetch_embedded(engine, ENCODER, read_truth(survey.truth))
         answers = tuple(_ask(engine, truth, question, output) for question in QUESTIONS)
@@ -169,6 +171,13 @@ def _train_once(
         device=choose_device(device),
         progress=progress,
     )
+
+
+def _has_lists(engine: Engine) -> bool:
+    with connect(engine) as connection:
+        encoder_id = fetch_encoder(connection, ENCODER).encoder_id
+        runs = fetch_runs(connection, encoder_id=encoder_id)
+    return any(run.state == "published" for run in runs)
 
 
 def _recipe_for(galaxies: int) -> TrainRecipe:
