@@ -60,8 +60,7 @@ FWHM_PER_SIGMA: Final = 2.0 * math.sqrt(2.0 * math.log(2.0))
 """Of a Gaussian."""
 
 BLUR_MARGIN_PIX: Final = 8
-"""Pixels around the crop that the blur reads: 1.7 of the widest kernel's sigma, 4 of the
-median's."""
+"""Pixels around the crop that the blur reads: 1.7 sigma of the widest kernel that can be drawn."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ InputKind = Literal["flux", "rgb"]
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """What two views of a galaxy may differ in, applied in the order of the fields.
+    """What two views of a galaxy may differ in (paper order; gains go with the extinction).
 
     The constants of the distributions are in :mod:`skylike.embeddings.augment`. A picture (rgb
     cutout) has no flux: its reddening becomes a change of color at equal brightness, and its noise
