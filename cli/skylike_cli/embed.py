@@ -51,6 +51,10 @@ def _sentences(report: "EmbedReport") -> list[str]:
         f"Compact vectors: {report.components} principal components ({axes}) hold "
         f"{report.explained:.1%} of the variance.",
     ]
+    if report.n_removed:
+        lines.append(
+            f"{report.n_removed:,} embeddings were removed: the image is gone or shows nothing now."
+        )
     if report.n_degenerate:
         lines.append(
             f"{report.n_degenerate:,} galaxies have no embedding: their image shows nothing, "

@@ -61,6 +61,11 @@ CASES = [
         "encoder_train_no_epochs", ("encoder", "train", "--epochs", "0"), r"epochs must be above 0"
     ),
     BadInput(
+        "encoder_train_endless_epochs",
+        ("encoder", "train", "--epochs", "inf"),
+        r"epochs inf is not a finite number",
+    ),
+    BadInput(
         "encoder_train_epochs_not_a_number",
         ("encoder", "train", "--epochs", "many"),
         r"Invalid value for '--epochs'",

@@ -41,6 +41,16 @@ CASES = [
         "simulate-no-galaxies", _simulate("--galaxies", "0"), r"--galaxies 0: at least 1 is needed"
     ),
     BadInput(
+        "simulate-more-than-a-sky",
+        _simulate("--galaxies", "1000000000000"),
+        r"--galaxies 1000000000000: at most 1,000,000,000 are possible",
+    ),
+    BadInput(
+        "simulate-more-than-the-disk",
+        _simulate("--galaxies", "1000000000"),
+        r"GB are needed for 1,000,000,000 cutouts",
+    ),
+    BadInput(
         "simulate-negative-seed",
         _simulate("--galaxies", "5", "--seed", "-1"),
         r"--seed -1: must not be negative",

@@ -26,7 +26,7 @@ from skylike.images.add import add_images
 from skylike.images.report import refusals
 from skylike.interfaces.sheet import make_sheet, save_sheet
 from skylike.neighbors.build import NeighborSettings, build_neighbors
-from skylike.neighbors.store import fetch_runs
+from skylike.neighbors.store import fetch_changes, fetch_runs
 from skylike.progress import SILENT, Progress
 from skylike.search.pictures import fetch_tiles
 from skylike.search.query import Query
@@ -142,7 +142,7 @@ def run_demo(
     with stages.stage(
         "neighbors", "Find the 999 most similar galaxies of each, within 0.5 mag in r"
     ):
-        if embedded.n_new or not _has_lists(engine):
+        if embedded.n_new or not _has_fresh_lists(engine):
             build_neighbors(
                 engine,
                 ENCODER,
@@ -173,11 +173,15 @@ def _train_once(
     )
 
 
-def _has_lists(engine: Engine) -> bool:
+def _has_fresh_lists(engine: Engine) -> bool:
+    """Tell whether lists are published that nothing has outdated: a kill may come before those."""
     with connect(engine) as connection:
         encoder_id = fetch_encoder(connection, ENCODER).encoder_id
-        runs = fetch_runs(connection, encoder_id=encoder_id)
-    return any(run.state == "published" for run in runs)
+        for run in fetch_runs(connection, encoder_id=encoder_id):
+            if run.state == "published":
+                changes = fetch_changes(connection, run)
+                return not changes.new_embeddings and not changes.changed_galaxies
+    return False
 
 
 def _recipe_for(galaxies: int) -> TrainRecipe:

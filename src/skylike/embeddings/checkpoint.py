@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from skylike.embeddings.preprocess import (
 from skylike.embeddings.recipe import InputKind, TrainRecipe, recipe_from_dict, recipe_to_dict
 from skylike.embeddings.resnet import ResNet
 from skylike.errors import CheckpointError, SettingsError
+from skylike.files import replaced_file
 from skylike.images.read import standardize
 
 ENCODER_FORMAT: Final = "skylike-encoder-1"
@@ -36,6 +36,12 @@ TRAINING_FORMAT: Final = "skylike-training-1"
 """Marks the state of a training run."""
 
 _HASH_BLOCK = 1 << 20
+
+_DAMAGED: Final = (
+    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
+    pickle.UnpicklingError,
+)
+"""What torch raises for files with wrong bytes in them (tried with hundreds)."""
 
 
 def save_whole(contents: Mapping[str, object], path: Path) -> None:
@@ -47,15 +53,10 @@ def save_whole(contents: Mapping[str, object], path: Path) -> None:
         It cannot be written (disk full, no such folder, no right to); the old file is left as it
         was.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
+        with replaced_file(path) as part, part.open("wb") as file:
             torch.save(dict(contents), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        part.unlink(missing_ok=True)
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{path}: cannot be written ({reason}); free some space and run the command again"
@@ -74,9 +75,9 @@ def load_whole(path: Path, *, format: str, device: str = "cpu") -> dict[str, Any
         raise CheckpointError(f"{path}: the checkpoint is missing; train the encoder again")
     try:
         if not zipfile.is_zipfile(path):  # torch would go on and try it as a bare pickle
-            raise ValueError("not a zip archive")  # noqa: TRY301 - one sentence for all damage
+            raise ValueError("not a zip archive")
         contents = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except _DAMAGED as error:
         raise CheckpointError(
             f"{path}: not a readable checkpoint (truncated, or not made by skylike); "
             "restore the file, or train again under another name"
@@ -101,7 +102,10 @@ def file_sha256(path: Path) -> str:
             while block := file.read(_HASH_BLOCK):
                 digest.update(block)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); restore the file, or train again under "
+            "another name"
+        ) from error
     return digest.hexdigest()
 
 

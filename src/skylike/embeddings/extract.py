@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from skylike.database.engine import connect
-from skylike.embeddings import store, store_vectors
+from skylike.embeddings import store, store_publication, store_vectors
 from skylike.embeddings.checkpoint import TrainedEncoder, file_sha256, load_encoder
 from skylike.embeddings.compact import CompactBasis, Moments, default_components, project
 from skylike.embeddings.prefetch import prefetch
@@ -43,6 +43,9 @@ class EmbedReport:
 
     n_total: int
     """Galaxies that have an embedding now."""
+
+    n_removed: int
+    """Embeddings taken away: the galaxy's image is gone, or its new one shows nothing."""
 
     n_degenerate: int
     """Galaxies without one because their image shows nothing or the network gives no direction."""
@@ -124,6 +127,8 @@ def embed_galaxies(
             f"--components {components}: encoder {record.name!r} allows 1 to {record.dimension}"
         )
     with store.hold_lock(engine, "embed", record.name):
+        with connect(engine) as connection:  # another run may have published before we had the lock
+            record = store.fetch_encoder(connection, record.name)
         encoder = _load(record, device)
         tally = _stage(engine, record, encoder, batch_size, invert_pictures, progress)
         return _publish(engine, record, tally, components, progress)
@@ -206,7 +211,8 @@ def _publish(
     progress: Progress,
 ) -> EmbedReport:
     with engine.begin() as connection:
-        n_new, n_kept = store_vectors.count_vectors(connection, record)
+        without = store_vectors.fetch_outlived(connection, record, tally.degenerate)
+        n_new, n_kept = store_vectors.count_vectors(connection, record, without=without)
         old_basis = store.fetch_compact_basis(connection, record.encoder_id)
         left = 0
         if record.input == "flux" and not tally.n_inverted:
@@ -220,19 +226,20 @@ def _publish(
         or n_new > NEW_BASIS_SHARE * (n_new + n_kept)
         or len(basis.directions) != wanted
     ):
-        basis = _fit(engine, record, wanted, n_new + n_kept, tally.degenerate, progress)
+        basis = _fit(engine, record, wanted, n_new + n_kept, without, progress)
     is_new_basis = basis is not old_basis
     record = replace(record, compact_components=len(basis.directions))
-    if n_new or len(tally.degenerate) or is_new_basis:
-        record = _publish_with_basis(engine, record, basis, tally, is_new_basis=is_new_basis)
+    if n_new or len(without) or is_new_basis:
+        record = _publish_with_basis(engine, record, basis, without, is_new_basis=is_new_basis)
     with engine.begin() as connection:
         store_vectors.drop_staging(connection, record)
         n_total = store_vectors.count_published(connection, record)
-        was_activated = store_vectors.activate_if_none_is(connection, record)
+        was_activated = store_publication.activate_if_none_is(connection, record)
     return EmbedReport(
         encoder=record.name,
         n_new=n_new,
         n_total=n_total,
+        n_removed=len(without),
         n_degenerate=len(tally.degenerate),
         n_pictures_left=left,
         n_inverted=tally.n_inverted,
@@ -248,20 +255,21 @@ def _publish_with_basis(
     engine: Engine,
     record: EncoderRecord,
     basis: CompactBasis,
-    tally: _Tally,
+    without: npt.NDArray[np.int32],
     *,
     is_new_basis: bool,
 ) -> EncoderRecord:
     """Make compact vectors and show everything at once; return the record with its slack."""
-    without = tally.degenerate
     slack = _stage_compact(engine, record, basis, without, staged_only=not is_new_basis)
     if not is_new_basis:
         slack = max(slack, record.compact_slack or 0.0)
     with engine.begin() as connection:
-        store_vectors.publish_vectors(connection, record, without=without)
-        store_vectors.publish_compact(connection, record, merge=not is_new_basis, without=without)
-        store_vectors.record_basis(connection, record, basis, slack=slack)
-    store_vectors.analyze_vectors(engine, record)
+        store_publication.publish_vectors(connection, record, without=without)
+        store_publication.publish_compact(
+            connection, record, merge=not is_new_basis, without=without
+        )
+        store_publication.record_basis(connection, record, basis, slack=slack)
+    store_publication.analyze_vectors(engine, record)
     return replace(record, compact_slack=slack)
 
 

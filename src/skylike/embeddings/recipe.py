@@ -1,6 +1,7 @@
 """How an encoder is trained, as data: named recipes, TOML files, overrides."""
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -177,7 +178,14 @@ def _check_choices(recipe: TrainRecipe) -> None:
 
 def _check_ranges(recipe: TrainRecipe) -> None:
     r = recipe
+    _check_finite(recipe)
     wrong = {
+        "momentum must be in [0, 1)": not 0 <= r.momentum < 1,
+        "weight_decay must not be negative": r.weight_decay < 0,
+        "warmup_epochs must not be negative": r.warmup_epochs < 0,
+        "projection_hidden and projection_dimension must be above 0": (
+            r.projection_hidden < 1 or r.projection_dimension < 1
+        ),
         "name must not be empty or hold a path": not r.name or Path(r.name).name != r.name,
         "width must be above 0 and at most 4": not 0 < r.width <= 4,
         "batch_size must be at least 2": r.batch_size < 2,
@@ -208,6 +216,16 @@ def _check_ranges(recipe: TrainRecipe) -> None:
     for rule, is_broken in wrong.items():
         if is_broken:
             raise SettingsError(f"recipe {r.name!r}: {rule}; run `skylike encoder train --help`")
+
+
+def _check_finite(recipe: TrainRecipe) -> None:
+    for part, prefix in ((recipe, ""), (recipe.augment, "augment.")):
+        for f in dataclasses.fields(part):
+            value = getattr(part, f.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SettingsError(
+                    f"recipe {recipe.name!r}: {prefix}{f.name} {value} is not a finite number"
+                )
 
 
 RECIPES: Final[Mapping[str, TrainRecipe]] = {
@@ -285,7 +303,7 @@ def _read_recipe(path: Path) -> TrainRecipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"recipe {path}: not TOML ({error})") from error
     base = values.pop("base", "paper")
-    if base not in RECIPES:
+    if not isinstance(base, str) or base not in RECIPES:
         raise SettingsError(
             f"recipe {path}: base {base!r} is unknown; use one of {', '.join(RECIPES)}"
         )

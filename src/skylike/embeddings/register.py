@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -19,6 +20,9 @@ from skylike.embeddings.train import (
 from skylike.errors import SettingsError
 from skylike.images.store import fetch_cutout_index
 from skylike.progress import SILENT, Progress
+
+MAX_NAME_BYTES: Final = 200
+"""File systems take 255 bytes; ours add endings."""
 
 
 def train_on_catalog(
@@ -55,9 +59,11 @@ def train_on_catalog(
         See :func:`skylike.embeddings.train.train_encoder`.
     """
     name = recipe.name if name is None else name
-    if not name or Path(name).name != name or name.startswith("."):
+    is_file_name = bool(name) and Path(name).name == name and not name.startswith(".")
+    if not is_file_name or len(name.encode()) > MAX_NAME_BYTES:
         raise SettingsError(
-            f"encoder name {name!r}: it becomes a file name; use letters and digits"
+            f"encoder name {name!r}: it becomes a file name; use letters and digits, "
+            f"at most {MAX_NAME_BYTES}"
         )
     files = TrainingFiles(folder.absolute(), name)
     with store.hold_lock(engine, "encoder train", name):

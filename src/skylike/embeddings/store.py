@@ -148,6 +148,7 @@ def activate_encoder(connection: Connection, name: str) -> EncoderRecord:
     EmptyStageError
         It has no embeddings yet.
     """
+    lock_activation(connection)
     record = fetch_encoder(connection, name)
     if record.embedded_at is None:
         raise EmptyStageError(
@@ -158,6 +159,11 @@ def activate_encoder(connection: Connection, name: str) -> EncoderRecord:
         sa.update(encoder).where(encoder.c.encoder_id == record.encoder_id).values(is_active=True)
     )
     return fetch_encoder(connection, name)
+
+
+def lock_activation(connection: Connection) -> None:
+    """Let one transaction at a time choose the active encoder: two would both find none."""
+    connection.execute(sa.text("LOCK TABLE skylike.encoder IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def fetch_compact_basis(connection: Connection, encoder_id: int) -> CompactBasis | None:

@@ -46,6 +46,7 @@ from skylike.embeddings.preprocess import (
 from skylike.embeddings.recipe import TrainRecipe, recipe_from_dict, recipe_to_dict
 from skylike.embeddings.training_set import Positions, TrainingSet, choose_images
 from skylike.errors import CheckpointError, TrainingError
+from skylike.files import replaced_file
 from skylike.images.index import CutoutIndex
 from skylike.progress import SILENT, Progress, Task
 
@@ -423,10 +424,13 @@ def _begin_metrics(path: Path, step: int) -> None:
     rows: list[list[str]] = []
     if step and path.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= step]
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if _is_metrics_row(row, up_to=step)]
+    with replaced_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(METRICS)
         writer.writerows(rows)
-    part.replace(path)
+
+
+def _is_metrics_row(row: list[str], *, up_to: int) -> bool:
+    """Tell a row of these steps from the header and from half a row that a kill left."""
+    return len(row) == len(METRICS) and row[0].isdecimal() and int(row[0]) <= up_to

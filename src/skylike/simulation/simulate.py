@@ -39,6 +39,9 @@ galaxy of the catalog, so that many of them must not overlap."""
 DEFAULT_MAG_Z_RANGE: Final = (14.0, 20.0)
 """The paper takes galaxies to z magnitude 20; brighter than 14, few fit into a cutout."""
 
+MAX_GALAXIES: Final = 1_000_000_000
+"""280 TB of cutouts; file names count rows with 9 digits."""
+
 MAG_Z_LIMITS: Final = (10.0, 24.0)
 ROWS_PER_FILE: Final = 10_000
 """Cutouts in a file, 2.8 GB; what a killed run loses at most."""
@@ -157,6 +160,8 @@ def _check(plan: _Plan, workers: int) -> None:
     field = plan.field
     if plan.galaxies < 1:
         raise SettingsError(f"--galaxies {plan.galaxies}: at least 1 is needed")
+    if plan.galaxies > MAX_GALAXIES:
+        raise SettingsError(f"--galaxies {plan.galaxies}: at most {MAX_GALAXIES:,} are possible")
     if plan.seed < 0:
         raise SettingsError(f"--seed {plan.seed}: must not be negative")
     if workers < 1:
@@ -239,6 +244,9 @@ def _check_folder(output: Path, plan: _Plan) -> None:
 
 def _simulate(output: Path, plan: _Plan, *, workers: int, progress: Progress) -> SimulatedSurvey:
     galaxies, seed = plan.galaxies, plan.seed
+    files = _files(output, plan)
+    missing = {path: rows for path, rows in files.items() if not path.exists()}
+    _check_space(output, sum(rows.stop - rows.start for rows in missing.values()))
     # Children 0 to 2 of the seed are the survey's; galaxies have children of child 3.
     rngs = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,))) for i in range(3)]
     population = draw_population(galaxies, field=plan.field, rng=rngs[0])
@@ -247,15 +255,6 @@ def _simulate(output: Path, plan: _Plan, *, workers: int, progress: Progress) ->
         np.concatenate([population.ra, extra["ra"].to_numpy()]),
         np.concatenate([population.dec, extra["dec"].to_numpy()]),
     )
-    ends = (
-        (a, min(a + plan.rows_per_file, galaxies)) for a in range(0, galaxies, plan.rows_per_file)
-    )
-    files = {
-        output / "images" / f"images_npix152_{start:09d}_{end:09d}.h5": slice(start, end)
-        for start, end in ends
-    }
-    missing = {path: rows for path, rows in files.items() if not path.exists()}
-    _check_space(output, sum(rows.stop - rows.start for rows in missing.values()))
     with (
         progress.task("Draw galaxies", total=galaxies) as task,
         _pool(min(workers, -(-galaxies // BLOCK_ROWS))) as pool,
@@ -272,6 +271,16 @@ def _simulate(output: Path, plan: _Plan, *, workers: int, progress: Progress) ->
     write.write_truth(truth, catalog.truth_table(population, extra, keys))
     counts = {str(name): int(np.sum(population.galaxy_class == name)) for name in PREVALENCE}
     return SimulatedSurvey(tuple(files), sweep, truth, counts)
+
+
+def _files(output: Path, plan: _Plan) -> dict[Path, slice]:
+    """Return the HDF5 files of a survey and the rows of each."""
+    starts = range(0, plan.galaxies, plan.rows_per_file)
+    ends = ((start, min(start + plan.rows_per_file, plan.galaxies)) for start in starts)
+    return {
+        output / "images" / f"images_npix152_{start:09d}_{end:09d}.h5": slice(start, end)
+        for start, end in ends
+    }
 
 
 def _check_space(output: Path, n: int) -> None:

@@ -1,6 +1,8 @@
 """Embedding into the database: what becomes visible, when, and what is done again."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -38,6 +40,20 @@ def vectors_of(connection: Connection, table: str = "embedding", column: str = "
 
 def scalar(connection: Connection, query: str):
     return connection.execute(sa.text(query)).scalar_one()
+
+
+def wait_for_a_lock(engine: Engine) -> None:
+    """Return when a session of this database waits for another one."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    for _ in range(3000):
+        with engine.connect() as connection:
+            if scalar(connection, waiting):
+                return
+        time.sleep(0.01)
+    raise AssertionError("no session waits for a lock")
 
 
 @pytest.mark.usefixtures("galaxies")
@@ -225,6 +241,109 @@ def test_a_killed_run_shows_nothing_and_goes_on_with_what_was_staged(
     assert report.n_new == report.n_total == N_GALAXIES
 
 
+@pytest.mark.usefixtures("galaxies")
+def test_what_is_staged_is_closed_to_readers_and_what_is_published_open(
+    engine: Engine, enter_encoder: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    def readable() -> dict[str, bool]:
+        with engine.connect() as connection:
+            rows = connection.execute(
+                sa.text(
+                    "SELECT relname, has_table_privilege('skylike_reader', oid, 'SELECT') AS may"
+                    " FROM pg_class WHERE relkind = 'r' AND relname ~ '_e1$'"
+                )
+            )
+            return {row.relname: row.may for row in rows}
+
+    def fail(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    name = enter_encoder()
+    with monkeypatch.context() as patch:
+        patch.setattr(extract.store_publication, "record_basis", fail)
+        with pytest.raises(KeyboardInterrupt):
+            embed_galaxies(engine, name)
+    staged = readable()
+    embed_galaxies(engine, name)
+
+    assert staged == {"embedding_staging_e1": False, "compact_staging_e1": False}
+    assert readable() == {"embedding_e1": True, "embedding_compact_e1": True}
+
+
+@pytest.mark.usefixtures("galaxies")
+def test_a_cutout_written_while_the_work_is_listed_is_embedded_again(
+    engine: Engine, enter_encoder: Callable[..., str]
+):
+    name = enter_encoder()
+    embed_galaxies(engine, name)
+    with engine.connect() as writer, ThreadPoolExecutor(1) as pool:
+        writer.execute(
+            sa.text("UPDATE skylike.cutout SET updated_at = clock_timestamp() WHERE galaxy_id = 3")
+        )
+        running = pool.submit(embed_galaxies, engine, name)
+        wait_for_a_lock(engine)
+        writer.commit()
+
+    assert running.result().n_new == 1
+
+
+@pytest.mark.usefixtures("galaxies")
+def test_an_embedding_goes_with_its_image(engine: Engine, enter_encoder: Callable[..., str]):
+    embed_galaxies(engine, enter_encoder())
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM skylike.cutout WHERE galaxy_id = 3"))
+
+    report = embed_galaxies(engine)
+
+    with engine.connect() as connection:
+        assert 3 not in vectors_of(connection)[0]
+        assert 3 not in vectors_of(connection, "embedding_compact", "compact")[0]
+    assert (report.n_new, report.n_removed, report.n_total) == (0, 1, N_GALAXIES - 1)
+
+
+@pytest.mark.usefixtures("galaxies")
+def test_an_image_that_shows_nothing_is_no_reason_to_publish_again(
+    engine: Engine, enter_encoder: Callable[..., str], tmp_path: Path
+):
+    path = write_images(tmp_path / "empty.h5", np.full((1, 3, 152, 152), np.nan, dtype=np.float32))
+    with engine.begin() as connection:
+        add_galaxies(connection, 201, 1)
+        insert_cutouts(connection, path, [201])
+    embed_galaxies(engine, enter_encoder())
+    with engine.connect() as connection:
+        before = store.fetch_encoder(connection, "tiny")
+
+    report = embed_galaxies(engine)
+
+    with engine.connect() as connection:
+        assert store.fetch_encoder(connection, "tiny") == before
+    assert (report.n_new, report.n_degenerate) == (0, 1)
+
+
+@pytest.mark.usefixtures("galaxies")
+def test_two_encoders_activated_at_once_leave_one_active(
+    engine: Engine, enter_encoder: Callable[..., str]
+):
+    embed_galaxies(engine, enter_encoder())
+    embed_galaxies(engine, enter_encoder("other"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE skylike.encoder SET is_active = false"))
+
+    def activate(name: str) -> None:
+        with engine.begin() as connection:
+            store.activate_encoder(connection, name)
+
+    with engine.connect() as first, ThreadPoolExecutor(1) as pool:
+        store.activate_encoder(first, "tiny")
+        second = pool.submit(activate, "other")
+        wait_for_a_lock(engine)
+        first.commit()
+
+    second.result()
+    with engine.connect() as connection:
+        assert store.fetch_active_encoder(connection).name == "other"
+
+
 def test_a_failed_publication_leaves_the_old_embeddings(
     engine: Engine,
     galaxies: Callable[..., None],
@@ -240,7 +359,7 @@ def test_a_failed_publication_leaves_the_old_embeddings(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract.store_vectors, "record_basis", fail)
+        patch.setattr(extract.store_publication, "record_basis", fail)
         with pytest.raises(KeyboardInterrupt):
             embed_galaxies(engine)
 
@@ -363,6 +482,17 @@ def test_another_file_in_place_of_the_encoder_is_refused(
     (tmp_path / "tiny.pt").write_bytes(b"something else")
 
     with pytest.raises(CheckpointError, match="SHA-256"):
+        embed_galaxies(engine, name)
+
+
+@pytest.mark.usefixtures("galaxies")
+def test_an_encoder_whose_file_is_gone_says_what_to_do(
+    engine: Engine, enter_encoder: Callable[..., str], tmp_path: Path
+):
+    name = enter_encoder()
+    (tmp_path / "tiny.pt").unlink()
+
+    with pytest.raises(CheckpointError, match=r"tiny\.pt: cannot be read .* restore the file"):
         embed_galaxies(engine, name)
 
 

@@ -59,7 +59,7 @@ def test_two_trainings_under_one_name_conflict(
         train_on_catalog(engine, tiny_recipe, folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "x" * 300])
 def test_a_name_that_is_no_file_name_is_refused(
     engine: Engine, tiny_recipe: TrainRecipe, tmp_path: Path, name: str
 ):

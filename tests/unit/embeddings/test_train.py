@@ -268,14 +268,11 @@ def test_learning_rate_rises_then_falls_by_half_a_cosine(tiny_recipe: TrainRecip
     assert rates[20] == pytest.approx(0.2)
 
 
-def test_metrics_after_the_checkpoint_are_dropped_on_resuming(tmp_path: Path):
+def test_metrics_after_the_checkpoint_and_half_a_row_are_dropped_on_resuming(tmp_path: Path):
     path = tmp_path / "m.csv"
-    path.write_text("step,epoch\n1,0.1\n2,0.2\n3,0.3\n")
+    rows = [",".join(train.METRICS), *(f"{step},0.1,2.5,0.01,0.5,0.9" for step in range(1, 13))]
+    path.write_text("\n".join([*rows, "1"]))  # a kill cut the row of step 13
 
     train._begin_metrics(path, 2)
 
-    assert path.read_text().split() == [
-        "step,epoch,loss,learning_rate,top1,spread",
-        "1,0.1",
-        "2,0.2",
-    ]
+    assert path.read_text().split() == rows[:3]

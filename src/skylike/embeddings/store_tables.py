@@ -1,0 +1,112 @@
+"""The tables of one encoder's vectors: names, making partitions, plain statements on them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy import Connection
+
+from skylike.database.copy import driver_connection
+from skylike.database.engine import SCHEMA
+from skylike.database.roles import READER, SERVICE
+from skylike.embeddings.store import EncoderRecord
+
+GalaxyIds = npt.NDArray[np.int32]
+
+_READERS: Final = sql.SQL(", ").join(map(sql.Identifier, (READER, SERVICE)))
+
+
+@dataclass(frozen=True)
+class VectorTables:
+    """Names of the tables of one encoder."""
+
+    encoder_id: int
+
+    @property
+    def vectors(self) -> str:
+        """Partition of ``embedding``."""
+        return f"embedding_e{self.encoder_id}"
+
+    @property
+    def compact(self) -> str:
+        """Partition of ``embedding_compact``."""
+        return f"embedding_compact_e{self.encoder_id}"
+
+    @property
+    def staging(self) -> str:
+        """Finished shards, in the shape of the partition."""
+        return f"embedding_staging_e{self.encoder_id}"
+
+    @property
+    def compact_staging(self) -> str:
+        """Compact vectors on their way."""
+        return f"compact_staging_e{self.encoder_id}"
+
+
+def qualified(name: str) -> sql.Identifier:
+    """Name a table with its schema."""
+    return sql.Identifier(SCHEMA, name)
+
+
+def run(connection: Connection, query: str, **parts: sql.Composable) -> None:
+    """Execute a statement whose ``{names}`` are given as parts."""
+    driver_connection(connection).execute(sql.SQL(query).format(**parts))
+
+
+def table_exists(connection: Connection, name: str) -> bool:
+    """Tell whether a table of the schema is there."""
+    return connection.scalar(sa.select(sa.func.to_regclass(f"{SCHEMA}.{name}"))) is not None
+
+
+def create_partition_like(
+    connection: Connection, name: str, parent: str, column: str, record: EncoderRecord
+) -> None:
+    """Make a table that can be attached to ``parent`` without being scanned."""
+    dimension = record.dimension
+    if column == "compact":
+        dimension = (record.compact_components or 0) + 1
+    run(
+        connection,
+        "CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING COMMENTS,"
+        " CONSTRAINT {key} PRIMARY KEY (encoder_id, galaxy_id),"
+        " CONSTRAINT {is_encoder} CHECK (encoder_id = {encoder_id}),"
+        " CONSTRAINT {is_dimension} CHECK (vector_dims({column}) = {dimension}))",
+        table=qualified(name),
+        parent=qualified(parent),
+        key=sql.Identifier(f"{name}_pkey"),
+        is_encoder=sql.Identifier(f"{name}_encoder_check"),
+        is_dimension=sql.Identifier(f"{name}_dimension_check"),
+        encoder_id=sql.Literal(record.encoder_id),
+        column=sql.Identifier(column),
+        dimension=sql.Literal(dimension),
+    )
+
+
+def delete_galaxies(connection: Connection, table: str, galaxies: GalaxyIds) -> None:
+    """Remove the rows of some galaxies."""
+    run(
+        connection,
+        "DELETE FROM {table} WHERE galaxy_id = ANY ({ids}::integer[])",
+        table=qualified(table),
+        ids=sql.Literal(galaxies.tolist()),
+    )
+
+
+def count(connection: Connection, query: str, **parts: sql.Composable) -> int:
+    """Execute a ``SELECT count(*)`` whose ``{names}`` are given as parts."""
+    row = driver_connection(connection).execute(sql.SQL(query).format(**parts)).fetchone()
+    assert row is not None  # noqa: S101 - a count always has a row
+    return int(row[0])
+
+
+def hide(connection: Connection, table: str) -> None:
+    """Close a table to readers, whom the schema's default privileges let in."""
+    run(connection, "REVOKE ALL ON {table} FROM {roles}", table=qualified(table), roles=_READERS)
+
+
+def show(connection: Connection, table: str) -> None:
+    """Open a table to readers."""
+    run(connection, "GRANT SELECT ON {table} TO {roles}", table=qualified(table), roles=_READERS)
