@@ -16,7 +16,7 @@ def simulate(
         int | None, typer.Option(help="Processes; default: one for each core.")
     ] = None,
     center: Annotated[
-        str, typer.Option(metavar='"RA DEC"', help="Center of the field, degrees or h:m:s d:m:s.")
+        str, typer.Option(metavar='"RA DEC"', help="Center of the field, degrees or sexagesimal.")
     ] = "190 25",
     radius: Annotated[
         float | None,

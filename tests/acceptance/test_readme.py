@@ -70,7 +70,10 @@ def test_sql_when_run_by_psql_as_in_the_readme_then_gives_neighbors_inside_the_c
 
     rows = [row.split("|") for row in done.stdout.splitlines()]
     assert rows
-    assert all(float(row[5]) < 19.5 and float(row[6]) < 1.2 for row in rows)
+    ((mag_r, g_r),) = demo_machine.sql(
+        "SELECT mag_r, mag_g - mag_r FROM galaxy WHERE galaxy_id = 42"
+    )
+    assert all(float(row[5]) < float(mag_r) and float(row[6]) < float(g_r) for row in rows)
     assert [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)
 
 
@@ -86,8 +89,8 @@ def test_python_when_run_as_in_the_readme_then_prints_a_table(demo_machine):
         env=demo_machine.environment,
     )
 
-    assert "other_z_phot" in done.stdout
-    assert len(done.stdout.splitlines()) > 1
+    assert "other_g_r" in done.stdout
+    assert "Empty" not in done.stdout
 
 
 def test_own_survey_when_loaded_as_in_the_readme_then_ends_in_a_votable(demo_machine, machine):

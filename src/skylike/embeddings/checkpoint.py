@@ -144,24 +144,32 @@ def save_encoder(
     )
 
 
-def load_encoder(path: Path, *, device: str = "cpu") -> "TrainedEncoder":
+def load_encoder(path: Path, *, device: str = "cpu", sha256: str | None = None) -> "TrainedEncoder":
     """Read a finished encoder.
 
     Parameters
     ----------
     device
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    sha256
+        What the file must have, hexadecimal; None takes any encoder.
 
     Raises
     ------
     CheckpointError
-        The file is missing, truncated, not an encoder, or its weights do not fit its own recipe.
+        The file is missing, truncated, no encoder or not this one, or its weights do not fit its
+        own recipe.
     SettingsError
         The device is not there.
     """
     from skylike.embeddings.moco import build_network  # noqa: PLC0415 - moco trains; only its network is used
 
     device = choose_device(device)
+    if sha256 is not None and file_sha256(path) != sha256:
+        raise CheckpointError(
+            f"{path}: is not the file that the encoder was entered with (its SHA-256 differs); "
+            "restore it, or train again under another name"
+        )
     contents = load_whole(path, format=ENCODER_FORMAT)
     try:
         config = json.loads(contents["config"])

@@ -9,12 +9,12 @@ from sqlalchemy import Engine
 
 from skylike.database.engine import connect
 from skylike.embeddings import store, store_publication, store_vectors
-from skylike.embeddings.checkpoint import TrainedEncoder, file_sha256, load_encoder
+from skylike.embeddings.checkpoint import TrainedEncoder, load_encoder
 from skylike.embeddings.compact import CompactBasis, Moments, default_components, project
 from skylike.embeddings.prefetch import prefetch
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_vectors import Shard
-from skylike.errors import CheckpointError, EmptyStageError, SettingsError
+from skylike.errors import EmptyStageError, SettingsError
 from skylike.images.index import CutoutIndex
 from skylike.images.read import iter_pixels
 from skylike.images.store import fetch_cutout_index
@@ -129,18 +129,9 @@ def embed_galaxies(
     with store.hold_lock(engine, "embed", record.name):
         with connect(engine) as connection:  # another run may have published before we had the lock
             record = store.fetch_encoder(connection, record.name)
-        encoder = _load(record, device)
+        encoder = load_encoder(record.checkpoint, device=device, sha256=record.checkpoint_sha256)
         tally = _stage(engine, record, encoder, batch_size, invert_pictures, progress)
         return _publish(engine, record, tally, components, progress)
-
-
-def _load(record: EncoderRecord, device: str) -> TrainedEncoder:
-    if file_sha256(record.checkpoint) != record.checkpoint_sha256:
-        raise CheckpointError(
-            f"{record.checkpoint}: is not the file that encoder {record.name!r} was entered with "
-            "(its SHA-256 differs); restore it, or train again under another name"
-        )
-    return load_encoder(record.checkpoint, device=device)
 
 
 def _stage(

@@ -192,15 +192,15 @@ def hold_lock(engine: Engine, job: str, subject: str) -> Iterator[None]:
     ConflictError
         Another process is at it.
     """
-    key = sa.select(
-        sa.func.pg_try_advisory_lock(sa.func.hashtext(f"skylike {job}"), sa.func.hashtext(subject))
-    )
+    key = (sa.func.hashtext(f"skylike {job}"), sa.func.hashtext(subject))
     with connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(key):
+        if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(*key))):
             raise ConflictError(
                 f"another process is running `skylike {job}` on {subject!r}; wait for its end"
             )
         try:
             yield
         finally:
-            connection.invalidate()  # closes the session, and the lock with it
+            # Closing the session frees the lock too, but a moment later than it returns.
+            if not connection.invalidated:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))

@@ -86,7 +86,7 @@ def _table(result: SearchResult, names: Sequence[str]) -> Table:
 def _separation(column: pa.ChunkedArray) -> tuple[str, list[Text]]:
     largest = pc.max(column).as_py() or 0.0
     unit, factor = next((unit, per) for least, unit, per in _DEGREES if largest >= least)
-    return f"separation ({unit})", [
+    return f"from query ({unit})", [
         Text("" if value is None else f"{value * factor:.2f}") for value in column.to_pylist()
     ]
 

@@ -43,7 +43,7 @@ def embed_pictures(
     ImageFileError
         A file cannot be read as a picture.
     CheckpointError
-        The weights of the encoder are gone or damaged.
+        The weights of the encoder are gone, damaged or others.
     SettingsError
         The device is not there, the encoder does not take this kind of picture, or the network
         makes nothing of it (a zero vector).
@@ -53,7 +53,7 @@ def embed_pictures(
         load_encoder,
     )
 
-    network = load_encoder(encoder.checkpoint, device=device)
+    network = load_encoder(encoder.checkpoint, device=device, sha256=encoder.checkpoint_sha256)
     examples = []
     with progress.task("Embed the query", total=len(pictures), unit="images") as task:
         for path, picture in zip(paths, pictures, strict=True):

@@ -54,7 +54,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def searchable(engine, folder):
     """The galaxies of the file, embedded by the rgb network (active) and the flux network."""
-    from skylike.embeddings.checkpoint import load_encoder
+    from skylike.embeddings.checkpoint import file_sha256, load_encoder
 
     insert_galaxies(engine, scattered_sky(np.zeros((N, 1))))
     with h5py.File(folder / "cutouts.h5") as file:
@@ -69,10 +69,14 @@ def searchable(engine, folder):
         with engine.begin() as connection:
             connection.execute(
                 sa.text(
-                    "UPDATE skylike.encoder SET checkpoint = :file, input = :kind"
-                    " WHERE name = :kind"
+                    "UPDATE skylike.encoder SET checkpoint = :file, checkpoint_sha256 = :sha256,"
+                    " input = :kind WHERE name = :kind"
                 ),
-                {"file": str(folder / f"{kind}.pt"), "kind": kind},
+                {
+                    "file": str(folder / f"{kind}.pt"),
+                    "sha256": file_sha256(folder / f"{kind}.pt"),
+                    "kind": kind,
+                },
             )
     with engine.begin() as connection:
         connection.execute(
@@ -130,6 +134,14 @@ def test_search_when_the_checkpoint_is_gone_says_so(searchable, folder):
         connection.execute(sa.text("UPDATE skylike.encoder SET checkpoint = '/nowhere.pt'"))
 
     with pytest.raises(CheckpointError, match="nowhere"):
+        search(searchable, Query(images=(folder / "cutouts.h5",)), device="cpu")
+
+
+def test_search_when_the_checkpoint_is_another_one_says_so(searchable, folder):
+    with searchable.begin() as connection:
+        connection.execute(sa.text("UPDATE skylike.encoder SET checkpoint_sha256 = 'another'"))
+
+    with pytest.raises(CheckpointError, match="SHA-256 differs"):
         search(searchable, Query(images=(folder / "cutouts.h5",)), device="cpu")
 
 

@@ -204,7 +204,7 @@ def test_html_when_texts_hold_markup_then_shows_it_and_loads_nothing():
 def test_table_when_printed_then_shows_values_a_fitting_unit_and_the_provenance():
     text = table_text(search_result())
 
-    assert "separation (arcmin)" in text
+    assert "from query (arcmin)" in text
     assert "30.00" in text
     assert "0.9877" in text
     assert "[DEV]" in text
@@ -238,7 +238,7 @@ def test_table_when_the_terminal_is_narrow_then_says_what_is_left_out():
 
 def test_table_when_no_galaxy_has_a_separation_then_has_no_such_column():
     assert "separation" not in table_text(search_result()).splitlines()[0].replace(
-        "separation (arcmin)", ""
+        "from query (arcmin)", ""
     )
     result = search_result()
     only_last = type(result)(result.rows.slice(2), result.meanings, result.provenance)
