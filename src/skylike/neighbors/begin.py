@@ -4,9 +4,11 @@ import logging
 from importlib.metadata import version
 
 import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
 
 from skylike.database.engine import connect
-from skylike.errors import EmptyStageError
+from skylike.errors import EmptyStageError, SettingsError
 from skylike.neighbors import store, store_input
 from skylike.neighbors.faiss_library import installed_faiss
 from skylike.neighbors.job import SHARD_PAIRS, BuildJob
@@ -27,6 +29,8 @@ def begin(job: BuildJob) -> tuple[NeighborRun, StagedVectors]:
     ------
     EmptyStageError
         The encoder has no embeddings, or all of them are zero.
+    SettingsError
+        No galaxy has a magnitude in the band of the window, but some have one in others.
     """
     with connect(job.engine) as connection:
         moment = store_input.begin_snapshot(connection)
@@ -38,6 +42,7 @@ def begin(job: BuildJob) -> tuple[NeighborRun, StagedVectors]:
                 f"encoder {job.record.name!r} has no embeddings of galaxies yet; "
                 f"run `skylike embed --encoder {job.record.name}` first"
             )
+        _check_band(connection, job, magnitudes)
         fingerprint = store_input.fingerprint(connection, job.record, ids, magnitudes)
         staged = open_staged(job.folder, fingerprint)
         if staged is None:
@@ -61,6 +66,21 @@ def begin(job: BuildJob) -> tuple[NeighborRun, StagedVectors]:
         "started_at": moment,
     }
     return _continue_or_create(job, values, _software(job, fingerprint)), staged
+
+
+def _check_band(connection: Connection, job: BuildJob, magnitudes: npt.NDArray[np.float32]) -> None:
+    """Refuse a band that no galaxy has where another would do: the lists would have no window.
+
+    A catalog without any magnitude is compared as a whole, as its galaxies are.
+    """
+    if job.settings.band is None or np.isfinite(magnitudes).any():
+        return
+    filled = store_input.fetch_filled_bands(connection, job.record.encoder_id)
+    if filled:
+        raise SettingsError(
+            f"no galaxy with an embedding has mag_{job.settings.band}; use --band with one of "
+            f"{', '.join(filled)}, or --no-window"
+        )
 
 
 def _count_without_magnitude(job: BuildJob, staged: StagedVectors) -> int:

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy import Connection
 
+from skylike.bands import BANDS
 from skylike.database.copy import driver_connection, iter_fixed_rows, iter_halfvec_rows
 from skylike.database.engine import SCHEMA
-from skylike.database.tables import embedding
+from skylike.database.tables import embedding, galaxy
 from skylike.embeddings.store import EncoderRecord
 
 GalaxyIds = npt.NDArray[np.int32]
@@ -55,6 +56,17 @@ def fetch_magnitudes(
         ids.append(rows["id"].astype(np.int32))
         magnitudes.append(rows["magnitude"].astype(np.float32))
     return np.concatenate(ids), np.concatenate(magnitudes)
+
+
+def fetch_filled_bands(connection: Connection, encoder_id: int) -> list[str]:
+    """Fetch the bands in which any galaxy with an embedding has a magnitude."""
+    has = [sa.func.bool_or(galaxy.c[f"mag_{band}"].is_not(None)).label(band) for band in BANDS]
+    row = connection.execute(
+        sa.select(*has)
+        .join_from(galaxy, embedding, embedding.c.galaxy_id == galaxy.c.galaxy_id)
+        .where(embedding.c.encoder_id == encoder_id)
+    ).one()
+    return [band for band, is_filled in zip(BANDS, row, strict=True) if is_filled]
 
 
 def iter_embeddings(

@@ -274,3 +274,27 @@ def test_changes_count_what_is_newer_than_the_run(
 
     assert (fresh.new_embeddings, fresh.changed_galaxies) == (0, 0)
     assert (changes.new_embeddings, changes.changed_galaxies) == (2, 3)
+
+
+def test_build_when_no_galaxy_has_the_band_but_some_have_others_refuses(
+    engine: Engine, connection: Connection, tmp_path: Path
+):
+    random_sky(connection)
+
+    with pytest.raises(SettingsError, match="mag_y; use --band with one of r,"):
+        build_neighbors(engine, settings=NeighborSettings(k=40, band="y"), work_folder=tmp_path)
+
+    assert connection.scalar(sa.text("SELECT count(*) FROM neighbor_run")) == 0
+
+
+def test_build_when_no_galaxy_has_any_magnitude_compares_them_all(
+    engine: Engine, connection: Connection, tmp_path: Path
+):
+    generator = np.random.default_rng(38)
+    vectors = unit_float16(generator.standard_normal((60, 24)))
+    sky = insert_sky(connection, vectors, np.full(60, np.nan, np.float32))
+
+    report = build_neighbors(engine, settings=SETTINGS, work_folder=tmp_path)
+
+    assert report.run.n_without_magnitude == 60
+    assert_true_lists(connection, report.run.run_id, sky, k=40, width=0.5)
