@@ -110,5 +110,6 @@ def run() -> None:
             typer.echo("Interrupted; run the same command again to go on.", err=True)
         raise
     finally:
+        session.close()
         # Typer sets a hook of its own when it is called.
         sys.excepthook = _last_words

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 verbose = False
 """Was ``--verbose`` given? Set by the main callback."""
 
+_engines: "list[Engine]" = []
+"""Made for the command that runs; closed with it."""
+
 LOG_INTERVAL_S = 10.0
 """Time between two progress lines where there is no terminal."""
 
@@ -60,7 +63,15 @@ def unchecked_engine() -> "Engine":
     from skylike.database.engine import make_engine
     from skylike.database.server import owner_url
 
-    return make_engine(owner_url(settings().home, given=given_url()))
+    made = make_engine(owner_url(settings().home, given=given_url()))
+    _engines.append(made)
+    return made
+
+
+def close() -> None:
+    """Close the connections that this process keeps open."""
+    while _engines:
+        _engines.pop().dispose()
 
 
 def given_url() -> str | None:
