@@ -5,7 +5,7 @@ PostgreSQL's binary rows; what Arrow has no type for (halfvec, and arrays at ful
 here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -148,6 +148,7 @@ def iter_fixed_rows(
     columns: Sequence[tuple[str, npt.DTypeLike]],
     *,
     batch_rows: int,
+    parameters: Mapping[str, object] | None = None,
 ) -> Iterator[npt.NDArray[np.void]]:
     """Stream rows of fixed width out of a query by binary COPY.
 
@@ -157,6 +158,8 @@ def iter_fixed_rows(
         A SELECT of columns that are never NULL.
     columns
         Name and big-endian dtype of each column: ``>i4`` integer, ``>f4`` real.
+    parameters
+        Values of the ``%(name)s`` in the query.
 
     Yields
     ------
@@ -177,7 +180,10 @@ def iter_fixed_rows(
     header_left, trailer_bytes = 19, 2
     pending = bytearray()
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(query)
-    with driver_connection(connection).cursor() as cursor, cursor.copy(statement) as copy:
+    with (
+        driver_connection(connection).cursor() as cursor,
+        cursor.copy(statement, parameters) as copy,
+    ):
         for block in copy:
             pending += block
             if header_left:

@@ -1,6 +1,6 @@
 """The tables ``image_file`` and ``cutout``: what is written to them and read from them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.cuts import Cut, to_expression
-from skylike.database.copy import array_column, copy_into, driver_connection
+from skylike.database.copy import array_column, copy_into, iter_fixed_rows
 from skylike.database.sql_files import statement
 from skylike.database.tables import cutout, galaxy, image_file
 from skylike.database.tables import survey as survey_table
@@ -20,9 +21,8 @@ from skylike.images.index import NO_GALAXY, CutoutFile, CutoutIndex
 from skylike.images.read import FLUX_BANDS
 from skylike.images.rows import CutoutRows, FileDescription, GalaxyPositions
 
-_COPY_HEADER_BYTES = 19
-_COPY_TRAILER_BYTES = 2
 _BLOCK_ROWS = 65_536
+"""Rows of the index taken at a time: 42 million kept one by one would take 10 GB."""
 
 _INDEX_COLUMNS = (
     ("cutout_id", ">i4"),
@@ -51,22 +51,19 @@ def fetch_cutout_index(
     with_galaxy_only
         Leave out cutouts without a galaxy, which serve training and evaluation only.
     """
-    # A binary COPY row: int16 number of fields, then an int32 size before every value.
-    fields: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, dtype in _INDEX_COLUMNS:
-        fields += [(f"{name}_size", ">i4"), (name, dtype)]
-    names = [name for name, _ in _INDEX_COLUMNS]
     native = [(name, dtype.replace(">", "=")) for name, dtype in _INDEX_COLUMNS]
-    compiled = statement("images_cutout_index").compile(connection)
-    with (
-        driver_connection(connection).cursor() as cursor,
-        cursor.copy(
-            f"COPY ({compiled}) TO STDOUT (FORMAT BINARY)",
-            {"kinds": list(kinds), "with_galaxy_only": with_galaxy_only},
-        ) as copy,
-    ):
-        blocks = [block[names].astype(native) for block in _blocks(copy, np.dtype(fields))]
-    columns = np.concatenate(blocks)
+    query = sql.SQL(str(statement("images_cutout_index").compile(connection)))
+    blocks = iter_fixed_rows(
+        connection,
+        query,
+        _INDEX_COLUMNS,
+        batch_rows=_BLOCK_ROWS,
+        parameters={"kinds": list(kinds), "with_galaxy_only": with_galaxy_only},
+    )
+    names = [name for name, _ in native]
+    columns = np.concatenate(
+        [np.empty(0, native), *(block[names].astype(native) for block in blocks)]
+    )
     return CutoutIndex(
         cutout_id=columns["cutout_id"].copy(),
         galaxy_id=columns["galaxy_id"].copy(),
@@ -76,25 +73,6 @@ def fetch_cutout_index(
         psf_size=np.stack([columns[f"psf_size_{band}"] for band in "grz"], axis=1),
         files=fetch_files(connection),
     )
-
-
-def _blocks(
-    copy: Iterable[bytes | bytearray | memoryview], row: np.dtype[np.void]
-) -> Iterator[npt.NDArray[np.void]]:
-    """Take rows out of a binary COPY, many at a time.
-
-    The server sends each row by itself: kept so, 42 million cutouts would take 10 GB.
-    """
-    pending, start = bytearray(), _COPY_HEADER_BYTES
-    for sent in copy:
-        pending += sent
-        n = (len(pending) - start - _COPY_TRAILER_BYTES) // row.itemsize
-        if n >= _BLOCK_ROWS:
-            yield np.frombuffer(bytes(pending), row, count=n, offset=start)
-            del pending[: start + n * row.itemsize]
-            start = 0
-    n = (len(pending) - start - _COPY_TRAILER_BYTES) // row.itemsize
-    yield np.frombuffer(bytes(pending), row, count=n, offset=start)
 
 
 def fetch_files(connection: Connection) -> dict[int, CutoutFile]:
