@@ -1,5 +1,6 @@
 """A small searchable database: galaxies with synthetic vectors, without images or a network."""
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -7,9 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
+from astropy import units as u
+from astropy.coordinates import Latitude, Longitude
+from cdshealpix.nested import lonlat_to_healpix
 from sqlalchemy import Engine
 
 from skylike.database.copy import copy_into, halfvec_column
+from skylike.embeddings import store, store_publication, store_vectors
+from skylike.embeddings.compact import default_components, fit, project
 
 EMBEDDED_AT = datetime(2026, 1, 2, tzinfo=UTC)
 ADDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -83,7 +89,7 @@ def insert_galaxies(engine: Engine, sky: Sky, *, survey: str = "test") -> None:
     survey_id = insert_survey(engine, survey)
     n = len(sky.ra)
     ids = np.arange(1, n + 1)
-    healpix = ids.astype(np.int64)  # no search reads it
+    healpix = lonlat_to_healpix(Longitude(sky.ra, u.deg), Latitude(sky.dec, u.deg), 29)
     batch = pa.table(
         {
             "galaxy_id": pa.array(ids, pa.int32()),
@@ -91,7 +97,7 @@ def insert_galaxies(engine: Engine, sky: Sky, *, survey: str = "test") -> None:
             "object_id": pa.array((1 << 53) + ids, pa.int64()),
             "ra": pa.array(sky.ra),
             "dec": pa.array(sky.dec),
-            "healpix29": pa.array(healpix),
+            "healpix29": pa.array(healpix.astype(np.int64)),
             "mag_r": pa.array(sky.mag_r, from_pandas=True),
         }
     )
@@ -164,8 +170,41 @@ def insert_embeddings(
     )
     with engine.begin() as connection:
         copy_into(connection, "skylike.embedding", batch)
+    insert_compact(engine, encoder_id)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text("ANALYZE skylike.galaxy, skylike.embedding"))
+        connection.execute(
+            sa.text("ANALYZE skylike.galaxy, skylike.embedding, skylike.embedding_compact")
+        )
+
+
+def insert_compact(engine: Engine, encoder_id: int, *, components: int | None = None) -> None:
+    """Compact vectors of all embeddings, as `skylike embed` publishes them; zero vectors have none."""
+    with engine.begin() as connection:
+        name = connection.scalar(
+            sa.text("SELECT name FROM skylike.encoder WHERE encoder_id = :id"), {"id": encoder_id}
+        )
+        record = store.fetch_encoder(connection, name)
+        rows = connection.execute(
+            sa.text("SELECT galaxy_id, embedding FROM skylike.embedding WHERE encoder_id = :id"),
+            {"id": encoder_id},
+        ).all()
+        ids = np.array([row.galaxy_id for row in rows], dtype=np.int32)
+        vectors = np.array([row.embedding.to_numpy() for row in rows]).astype(np.float16)
+        ids, vectors = ids[vectors.any(axis=1)], vectors[vectors.any(axis=1)]
+        components = components or default_components(record.dimension)
+        basis = fit([vectors], dimension=record.dimension, components=components)
+        record = dataclasses.replace(record, compact_components=components)
+        compact, slack = project(vectors, basis)
+        store_vectors.begin_compact_staging(connection, record)
+        store_vectors.stage_compact(connection, record, ids, compact)
+        store_publication.publish_compact(
+            connection, record, merge=False, without=np.empty(0, np.int32)
+        )
+        store_publication.record_basis(connection, record, basis, slack=slack)
+        connection.execute(
+            sa.text("UPDATE skylike.encoder SET embedded_at = :at WHERE encoder_id = :id"),
+            {"at": EMBEDDED_AT, "id": encoder_id},
+        )
 
 
 def fill(engine: Engine, sky: Sky) -> int:

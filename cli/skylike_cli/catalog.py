@@ -105,7 +105,7 @@ def info(
         _Output, typer.Option(help="A table for people, or JSON.")
     ] = _Output.TABLE,
 ) -> None:
-    """Show the surveys, their magnitudes, and the last loads with what they left out."""
+    """Show the surveys, their magnitudes, the last loads, and the derived columns."""
     from skylike.catalog.overview import fetch_overview, overview_json, overview_lines
 
     overview = fetch_overview(session.engine(), loads=loads)
@@ -127,3 +127,30 @@ def export(
 
     n = export_catalog(session.engine(), output, where=where, progress=session.progress())
     typer.echo(f"{output}: {n:,} galaxies")
+
+
+@app.command()
+def define(
+    definition: Annotated[
+        str | None,
+        typer.Argument(metavar="'NAME = EXPRESSION'", help="Such as 'g_r = mag_g - mag_r'."),
+    ] = None,
+    description: Annotated[str, typer.Option(help="What it is, in a phrase.")] = "",
+    unit: Annotated[
+        str | None, typer.Option(help="Such as mag, as astropy writes it. Default: none.")
+    ] = None,
+    drop: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Forget a derived column instead.")
+    ] = None,
+) -> None:
+    """Give an expression a name that every cut may use; `catalog info` lists them."""
+    from skylike.catalog.store_derived import define_column, drop_column
+
+    if (definition is None) == (drop is None):
+        raise typer.BadParameter("give either 'NAME = EXPRESSION' or --drop NAME")
+    if drop is not None:
+        drop_column(session.engine(), drop)
+        typer.echo(f"{drop}: dropped")
+    if definition is not None:
+        made = define_column(session.engine(), definition, description=description, unit=unit)
+        typer.echo(f"{made.name} = {made.text} ({made.kind})")

@@ -111,6 +111,29 @@ def url(
 
 
 @app.command()
+def calibrate(
+    encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Search this encoder's, not the active one.")
+    ] = None,
+    fast_index: Annotated[
+        bool,
+        typer.Option(
+            "--fast-index", help="First build the approximate index that `search --fast` uses."
+        ),
+    ] = False,
+) -> None:
+    """Measure what searches cost on this server; they choose their route by it."""
+    from skylike.search.calibrate import calibrate as measure
+    from skylike.search.costs_in_words import costs_in_words
+
+    measured = measure(
+        session.engine(), encoder=encoder, fast_index=fast_index, progress=session.progress()
+    )
+    for line in costs_in_words(measured):
+        typer.echo(line)
+
+
+@app.command()
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     files: Annotated[

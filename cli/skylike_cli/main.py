@@ -16,6 +16,7 @@ from skylike_cli import (
     embed,
     encoder,
     images,
+    label,
     neighbors,
     search,
     session,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 
-for group in (db, catalog, images, encoder, neighbors):
+for group in (db, catalog, images, encoder, neighbors, label):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 app.command()(demo.demo)
 app.command()(embed.embed)

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skylike.errors import SettingsError
 from skylike_cli import session
 
 if TYPE_CHECKING:
+    from skylike.search.query import Query
+    from skylike.search.result import SearchResult
     from skylike.search.search import Answer
+
+_LIKE = "What they look like"
+_AMONG = "Among which galaxies"
+_HOW = "How many and how"
+_ANSWER = "The answer"
 
 
 class _Format(StrEnum):
@@ -25,130 +33,260 @@ class _Format(StrEnum):
 def search(
     *,
     galaxy: Annotated[
-        list[int] | None, typer.Option(metavar="ID", help="Like this galaxy; may be repeated.")
+        list[int] | None,
+        typer.Option(
+            metavar="ID", help="Like this galaxy; may be repeated.", rich_help_panel=_LIKE
+        ),
     ] = None,
     position: Annotated[
         list[str] | None,
-        typer.Option(metavar="'RA DEC'", help="Like the galaxy at this position; may be repeated."),
+        typer.Option(
+            metavar="'RA DEC'",
+            help="Like the galaxy at this position; may be repeated.",
+            rich_help_panel=_LIKE,
+        ),
     ] = None,
+    positions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Like the galaxies at the positions of this CSV, TSV, ECSV, FITS, VOTable or "
+            "Parquet table.",
+            rich_help_panel=_LIKE,
+        ),
+    ] = None,
+    position_limit: Annotated[
+        float,
+        typer.Option(
+            metavar="ARCSEC",
+            help="How far from a position its galaxy may lie.",
+            rich_help_panel=_LIKE,
+        ),
+    ] = 5.0,
     image: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Like this FITS, HDF5, JPEG or PNG image; may be repeated."
+            metavar="FILE",
+            help="Like this FITS, HDF5, JPEG or PNG image; may be repeated.",
+            rich_help_panel=_LIKE,
         ),
     ] = None,
+    invert_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--invert-pictures",
+            help="Let an encoder of fluxes take color pictures, approximately.",
+            rich_help_panel=_LIKE,
+        ),
+    ] = False,
     vector: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Like the vectors in this .npy file; may be repeated."),
+        typer.Option(
+            metavar="FILE",
+            help="Like the vectors in this .npy file; may be repeated.",
+            rich_help_panel=_LIKE,
+        ),
     ] = None,
+    reject: Annotated[
+        list[int] | None,
+        typer.Option(metavar="ID", help="Unlike this galaxy; repeatable.", rich_help_panel=_LIKE),
+    ] = None,
+    each: Annotated[
+        bool,
+        typer.Option(
+            "--each",
+            help="An answer for each example instead of one for all together.",
+            rich_help_panel=_LIKE,
+        ),
+    ] = False,
     where: Annotated[
         str | None,
         typer.Option(
-            metavar="CUT", help="Only galaxies that meet this SQL condition: 'mag_r < 18'."
+            metavar="CUT",
+            help="Only galaxies that meet this SQL condition: 'mag_r < 18'.",
+            rich_help_panel=_AMONG,
+        ),
+    ] = None,
+    define: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME = EXPRESSION'",
+            help="A column for the cut of this search: 'g_r = mag_g - mag_r'; may be repeated.",
+            rich_help_panel=_AMONG,
         ),
     ] = None,
     cone: Annotated[
         str | None,
         typer.Option(
-            metavar="'RA DEC RADIUS'", help="Only galaxies in this cone: '180 0.5 10 deg'."
+            metavar="'RA DEC RADIUS'",
+            help="Only galaxies in this cone: '180 0.5 10 deg'.",
+            rich_help_panel=_AMONG,
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many galaxies, 1 to 10000.")] = 10,
+    k: Annotated[
+        int, typer.Option("-k", help="How many galaxies, 1 to 10000.", rich_help_panel=_HOW)
+    ] = 10,
+    offset: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Leave out the first N: the next page of the same answer.",
+            rich_help_panel=_HOW,
+        ),
+    ] = 0,
     least_similar: Annotated[
-        bool, typer.Option("--least-similar", help="The least similar instead.")
+        bool,
+        typer.Option("--least-similar", help="The least similar instead.", rich_help_panel=_HOW),
     ] = False,
     min_separation: Annotated[
         float,
         typer.Option(
             metavar="ARCSEC",
             help="Drop results nearer than this to the query or to a better result; 0 keeps all.",
+            rich_help_panel=_HOW,
         ),
     ] = 25.152,
-    position_limit: Annotated[
-        float,
-        typer.Option(metavar="ARCSEC", help="How far from --position its galaxy may lie."),
-    ] = 5.0,
-    encoder: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Use this encoder, not the active one.")
-    ] = None,
-    invert_pictures: Annotated[
+    fast: Annotated[
         bool,
         typer.Option(
-            "--invert-pictures", help="Let an encoder of fluxes take color pictures, approximately."
+            "--fast",
+            help="Accept an approximate answer; it says how much of the exact one to expect.",
+            rich_help_panel=_HOW,
         ),
     ] = False,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Use this encoder, not the active one.", rich_help_panel=_HOW
+        ),
+    ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Where images are embedded: auto, cpu, cuda or cuda:N.")
+        str | None,
+        typer.Option(
+            help="Where images are embedded: auto, cpu, cuda or cuda:N.", rich_help_panel=_HOW
+        ),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Give up after this long.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0.001, help="Give up after this long.", rich_help_panel=_HOW
+        ),
     ] = None,
     explain: Annotated[
         bool,
         typer.Option(
-            "--explain", help="Also show the SQL, the server's plan and timings (on stderr)."
+            "--explain",
+            help="Also show the SQL, the server's plan and timings (on stderr).",
+            rich_help_panel=_ANSWER,
         ),
     ] = False,
     format: Annotated[  # noqa: A002 - the option's name
-        _Format, typer.Option(help="Format of the answer.")
+        _Format, typer.Option(help="Format of the answer.", rich_help_panel=_ANSWER)
     ] = _Format.TABLE,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the answer here.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the answer here.", rich_help_panel=_ANSWER),
     ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
-            metavar="PNG", help="Also make a contact sheet: query first, then the results."
+            metavar="PNG",
+            help="Also make a contact sheet: query first, then the results.",
+            rich_help_panel=_ANSWER,
         ),
     ] = None,
 ) -> None:
     """Find galaxies that look like the examples, among those that meet a cut and lie in a cone.
 
-    The answer is exact. Several examples are combined: galaxies near the mean of their unit vectors
-    are found. Examples are never among the results.
+    The answer is exact unless --fast is given. Several examples are combined to one direction, and
+    rejects turn it away from what is unwanted. Neither are ever among the results.
     """
     from skylike.cuts.coordinates import parse_cone, parse_position
     from skylike.interfaces.formats import check_output
     from skylike.interfaces.sheet import check_sheet
+    from skylike.search.position_table import read_position_table
     from skylike.search.query import Query, read_vectors
-    from skylike.search.search import answer
 
     check_output(format=format.value, output=output)
     if sheet is not None:
         check_sheet(sheet)
+    if each and (explain or sheet is not None):
+        raise SettingsError("--explain and --sheet are for one answer; leave out --each")
     query = Query(
         galaxies=tuple(galaxy or ()),
         positions=tuple(parse_position(text) for text in position or ()),
+        position_table=read_position_table(positions) if positions is not None else None,
+        position_limit=position_limit,
         images=tuple(image or ()),
+        invert_pictures=invert_pictures,
         vectors=tuple(row for path in vector or () for row in read_vectors(path)),
+        rejects=tuple(reject or ()),
         where=where,
+        definitions=tuple(define or ()),
         cone=parse_cone(cone) if cone is not None else None,
         k=k,
+        offset=offset,
         least_similar=least_similar,
         min_separation=min_separation,
-        position_limit=position_limit,
-        invert_pictures=invert_pictures,
+        fast=fast,
     )
+    device = device or session.settings().device
+    if each:
+        result = _answer_each(query, encoder, device, timeout)
+    else:
+        found = _answer(query, encoder, device, timeout, explain=explain)
+        result = found.result
+    _write_rows(result, format, output)
+    if positions is not None and (format is not _Format.TABLE or output is not None):
+        # The table on a terminal ends with the note; a file has it where nobody looks at first.
+        _tell_note(result)
+    if sheet is not None:
+        _write_sheet(found, sheet)
+
+
+def _answer(
+    query: "Query", encoder: str | None, device: str, timeout: float | None, *, explain: bool
+) -> "Answer":
+    from skylike.search.search import answer
+
     found = answer(
         session.engine(),
         query,
         encoder=encoder,
-        device=device or session.settings().device,
+        device=device,
         timeout_s=timeout,
         explain=explain,
         progress=session.progress(),
     )
     if found.explanation is not None:
         typer.echo(found.explanation, err=True)
-    _write_rows(found, format.value, output)
-    if sheet is not None:
-        _write_sheet(found, sheet)
+    return found
 
 
-def _write_rows(found: "Answer", name: str, path: Path | None) -> None:
+def _answer_each(
+    query: "Query", encoder: str | None, device: str, timeout: float | None
+) -> "SearchResult":
+    from skylike.search.batch import answer_each
+
+    return answer_each(
+        session.engine(),
+        query,
+        encoder=encoder,
+        device=device,
+        timeout_s=timeout,
+        progress=session.progress(),
+    ).result
+
+
+def _write_rows(result: "SearchResult", form: _Format, path: Path | None) -> None:
     from skylike.interfaces.formats import write_result
 
-    write_result(found.result, format=name, output=path)
+    write_result(result, format=form.value, output=path)
+
+
+def _tell_note(result: "SearchResult") -> None:
+    if result.provenance.note is not None:
+        typer.echo(f"Note: {result.provenance.note}", err=True)
 
 
 def _write_sheet(found: "Answer", path: Path) -> None:

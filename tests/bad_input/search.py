@@ -14,6 +14,16 @@ def _vectors(folder: Path) -> None:
     (folder / "no.npy").write_text("1 2 3")
 
 
+def _positions(folder: Path) -> None:
+    (folder / "no_positions.csv").write_text("name,mag\nM51,8.4\n")
+    (folder / "empty.csv").write_text("ra,dec\n")
+    (folder / "two.csv").write_text("ra_deg,raj2000,dec\n1,2,3\n")
+    (folder / "words.csv").write_text("ra,dec\nhere,there\nup,down\n")
+    (folder / "good.csv").write_text("ra,dec\n180.5,0.5\n")
+    (folder / "long.csv").write_text("ra,dec\n" + "180.5,0.5\n" * 10_001)
+    (folder / "wrong.fits").write_text("SIMPLE  = this is not FITS")
+
+
 CASES = [
     BadInput("search by nothing", ("search",), r"nothing to search by; give --galaxy ID"),
     BadInput(
@@ -117,5 +127,78 @@ CASES = [
         ("search", "--galaxy", "1", "--timeout", "0"),
         r"timeout",
         exit_status=2,
+    ),
+    BadInput(
+        "search by rejects alone",
+        ("search", "--reject", "1"),
+        r"nothing to search by",
+    ),
+    BadInput(
+        "search by a galaxy that is rejected as well",
+        ("search", "--galaxy", "7", "--reject", "7"),
+        r"galaxy 7 is given both as an example and as a reject",
+    ),
+    BadInput(
+        "search from before the first result",
+        ("search", "--galaxy", "1", "--offset", "-1"),
+        r"--offset -1 is out of range; with -k 10 it may be 0 to 9990",
+    ),
+    BadInput(
+        "search beyond the last page",
+        ("search", "--galaxy", "1", "-k", "100", "--offset", "9901"),
+        r"--offset 9901 is out of range; with -k 100 it may be 0 to 9900",
+    ),
+    BadInput(
+        "search by a missing table of positions",
+        ("search", "--positions", "{folder}/missing.csv"),
+        r"missing\.csv: there is no such file",
+    ),
+    BadInput(
+        "search by a table without positions",
+        ("search", "--positions", "{folder}/no_positions.csv"),
+        r"no_positions\.csv: no columns of right ascension.*among name, mag; name them ra and dec",
+        _positions,
+    ),
+    BadInput(
+        "search by an empty table of positions",
+        ("search", "--positions", "{folder}/empty.csv"),
+        r"empty\.csv: the table has a header and no rows",
+        _positions,
+    ),
+    BadInput(
+        "search by a table with two right ascensions",
+        ("search", "--positions", "{folder}/two.csv"),
+        r"two\.csv: ra may be ra_deg or raj2000",
+        _positions,
+    ),
+    BadInput(
+        "search by a table of words",
+        ("search", "--positions", "{folder}/words.csv"),
+        r"words\.csv: no row has a position in its columns ra and dec",
+        _positions,
+    ),
+    BadInput(
+        "search by a table of too many positions",
+        ("search", "--positions", "{folder}/long.csv"),
+        r"long\.csv: has more than 10,000 rows",
+        _positions,
+    ),
+    BadInput(
+        "search by a broken table of positions",
+        ("search", "--positions", "{folder}/wrong.fits"),
+        r"wrong\.fits: cannot be read as FITS",
+        _positions,
+    ),
+    BadInput(
+        "contact sheet of several answers",
+        ("search", "--positions", "{folder}/good.csv", "--each", "--sheet", "{folder}/a.png"),
+        r"--explain and --sheet are for one answer; leave out --each",
+        _positions,
+    ),
+    BadInput(
+        "search by positions before anything was made",
+        ("search", "--positions", "{folder}/good.csv", "--each"),
+        r"no encoder is active",
+        _positions,
     ),
 ]

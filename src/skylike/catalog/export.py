@@ -14,6 +14,7 @@ from astropy.utils.exceptions import AstropyWarning
 from pyarrow import csv as arrow_csv
 from sqlalchemy import Engine
 
+from skylike.catalog.store_derived import fetch_derived
 from skylike.catalog.store_reading import filled_columns, iter_galaxies
 from skylike.cuts import GALAXY_KINDS, parse_cut
 from skylike.database.comments import ColumnMeaning, read_meanings
@@ -49,7 +50,7 @@ def export_catalog(
     output
         The extension tells the format: .fits, .csv, .parquet, .vot, .votable or .xml.
     where
-        An SQL cut over the columns of ``galaxy``, or None for all.
+        An SQL cut over the columns of ``galaxy`` and derived ones, or None for all.
 
     Raises
     ------
@@ -59,11 +60,12 @@ def export_catalog(
         The cut is not understood.
     """
     write = _writer(output)
-    cut = parse_cut(where, GALAXY_KINDS) if where is not None else None
     with (
         connect(engine) as connection,
         progress.task(f"export {output.name}", unit="galaxies") as task,
     ):
+        derived = fetch_derived(connection)
+        cut = parse_cut(where, GALAXY_KINDS, derived) if where is not None else None
         columns = filled_columns(connection)
         meanings = _meanings(
             read_meanings(connection, "galaxy"), read_meanings(connection, "survey")

@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from skylike.cuts.calls import Argument, make_call, said
+from skylike.cuts.arguments import Argument, said
+from skylike.cuts.calls import make_call
 from skylike.cuts.kinds import ColumnKind
 from skylike.cuts.source import Source
 from skylike.cuts.syntax import (
@@ -73,7 +74,7 @@ def _paren(node: exp.Expr, source: Source) -> Value:
 
 
 def _column(node: exp.Expr, source: Source) -> Value:
-    return Column(node.name, source.kinds[node.name])
+    return source.value_of(node.name)
 
 
 def _literal(node: exp.Expr, _source: Source) -> Value:

@@ -1,46 +1,62 @@
-"""Positions, angles and cones as people type them, to degrees (ICRS)."""
+"""Positions, boxes and cones as people type them, to degrees (ICRS)."""
 
-import math
 import re
-import warnings
 from dataclasses import dataclass
 from typing import Final
 
 from typing_extensions import override
 
+from skylike.cuts.angles import (
+    COLONS,
+    DEC_WITH_UNIT,
+    NUMBER,
+    RA_WITH_UNIT,
+    SPACES,
+    degrees_with_unit,
+    parse_angle,
+    parse_declination,
+    parse_right_ascension,
+    plain,
+    said_angle,
+    sexagesimal,
+)
 from skylike.errors import CoordinateError
 
-_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_PARTS = r"[0-9]+:[0-9]+(?::[0-9]+(?:\.[0-9]*)?)?"
-_SPACED = r"[0-9]+ +[0-9]+ +[0-9]+(?:\.[0-9]*)?"
-_PART = r"[0-9]+(?:\.[0-9]*)?"
-_HOURS = rf"{_PART}h(?: *{_PART}m(?: *{_PART}s)?)?"
-_DEGREES = rf"{_PART}(?:d|°)(?: *{_PART}(?:m|'|\u2032)(?: *{_PART}(?:s|\"|\u2033))?)?"
-_SPACE_IN_SIGN = re.compile(r"(?<=^[+-]) ")
+__all__ = [
+    "Box",
+    "Cone",
+    "Position",
+    "check_box",
+    "check_cone",
+    "check_position",
+    "parse_angle",
+    "parse_cone",
+    "parse_declination",
+    "parse_position",
+    "parse_right_ascension",
+    "said_angle",
+]
+
 _GAP = r"(?: *, *| +| *(?=[+-]))"
-_DECIMAL = re.compile(rf"({_NUMBER})(?: *(?:deg|d|°))?(?: *, *| +)({_NUMBER})(?: *(?:deg|d|°))?")
+_SIGN = r"[+-]? ?"
+_DEG = r"(?: *(?:deg|d|°))?"
+_DECIMAL = re.compile(rf"({NUMBER}){_DEG}(?: *, *| +)({NUMBER}){_DEG}")
 _SEXAGESIMAL = (
-    re.compile(rf"({_PARTS}){_GAP}([+-]? ?{_PARTS})"),
-    re.compile(rf"({_SPACED}){_GAP}([+-]? ?{_SPACED})"),
-    re.compile(rf"({_HOURS}){_GAP}([+-]? ?{_DEGREES})"),
+    re.compile(rf"({COLONS}){_GAP}({_SIGN}{COLONS})"),
+    re.compile(rf"({SPACES}){_GAP}({_SIGN}{SPACES})"),
 )
+_WITH_UNITS = re.compile(rf"({RA_WITH_UNIT}){_GAP}({DEC_WITH_UNIT})")
+_GALACTIC = re.compile(rf"l *= *({NUMBER}){_DEG}(?: *, *| +)b *= *({NUMBER}){_DEG}")
+_RA = rf"{NUMBER}|{COLONS}|{RA_WITH_UNIT}"
+_DEC = rf"{NUMBER}|{_SIGN}{COLONS}|{DEC_WITH_UNIT}"
+_TWO_NOTATIONS = re.compile(rf"(?:{_RA}){_GAP}(?:{_DEC})")
 _ACCEPTED: Final = (
     "write right ascension and declination as '199.33 20.64' (degrees), '13:29:52.7 +47:11:43'"
     " (hours, degrees) or '13h29m52.7s +47d11m43s'"
 )
 
-_UNIT_IN_DEGREES: Final = {
-    **dict.fromkeys(["deg", "degree", "degrees", "d", "°"], 1.0),
-    **dict.fromkeys(["arcmin", "arcminute", "arcminutes", "'", "\u2032"], 1 / 60),
-    **dict.fromkeys(["arcsec", "arcsecond", "arcseconds", '"', "\u2033"], 1 / 3600),
-    **dict.fromkeys(["rad", "radian", "radians"], 180 / math.pi),
-}
-_SAID_UNITS: Final = (("deg", 1, 3600), ("arcmin", 60, 120), ("arcsec", 3600, -math.inf))
-"""Unit, how many make a degree, and from how many arcsec on it is said."""
-
-_ANGLE = re.compile(rf"({_NUMBER}) *([a-z°'\"\u2032\u2033]*)")
-_NUMBER_ALONE = re.compile(_NUMBER)
-_CONE = re.compile(rf"(.+?)(?: *, *| +)({_NUMBER} *[a-zA-Z°'\"\u2032\u2033]*)")
+_NUMBER_ALONE = re.compile(rf"{NUMBER}{_DEG}")
+_CONE = re.compile(rf"(.+?)(?: *, *| +)({NUMBER} *[a-zA-Z°'\"\u2032\u2033]*)")
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,24 @@ class Position:
     @override
     def __str__(self) -> str:
         return f"{self.ra:.12g} {self.dec:+.12g}"
+
+
+@dataclass(frozen=True)
+class Box:
+    """What lies between two right ascensions and two declinations, edges included.
+
+    Attributes
+    ----------
+    ra_min, ra_max
+        Degrees, 0 to 360; if ``ra_min > ra_max`` the box crosses right ascension 0.
+    dec_min, dec_max
+        Degrees, ``dec_min <= dec_max``.
+    """
+
+    ra_min: float
+    ra_max: float
+    dec_min: float
+    dec_max: float
 
 
 @dataclass(frozen=True)
@@ -90,20 +124,17 @@ class Cone:
         return f"{said_angle(self.radius)} around {ra} {dec}"
 
 
-def said_angle(degrees: float) -> str:
-    """Say an angle as people do, in a fitting unit, to four digits: ``10 arcmin``, ``4 deg``."""
-    unit, factor = next(
-        (unit, factor) for unit, factor, least in _SAID_UNITS if degrees * 3600 >= least
-    )
-    return f"{degrees * factor:.4g} {unit}"
-
-
 def _trimmed(number: str) -> str:
     return number.rstrip("0").rstrip(".")
 
 
-def parse_position(text: str) -> Position:
-    """Read a position: decimal degrees, or hours and degrees with minutes and seconds.
+def parse_position(text: str, *, full_circle: bool = False) -> Position:
+    """Read a position: degrees, hours and degrees with minutes and seconds, or with units.
+
+    Parameters
+    ----------
+    full_circle
+        Accept a right ascension of 360 degrees, as the end of a range, and return it so.
 
     Examples
     --------
@@ -111,23 +142,19 @@ def parse_position(text: str) -> Position:
     Position(ra=199.33, dec=20.64)
     >>> parse_position("00:42:44 -00:30:00").dec
     -0.5
+    >>> parse_position("3.2 rad -0.1 rad").ra
+    183.34649444186343
 
     Raises
     ------
     CoordinateError
         It is not understood, could mean two things, or lies outside the sky.
     """
-    plain = _plain(text)
-    decimal = _DECIMAL.fullmatch(plain)
-    if decimal is not None:
-        return _checked(float(decimal[1]), float(decimal[2]), text)
-    for pattern in _SEXAGESIMAL:
-        parts = pattern.fullmatch(plain)
-        if parts is not None:
-            return _checked(
-                _angle(parts[1], "hourangle", text), _angle(parts[2], "deg", text), text
-            )
-    if re.fullmatch(rf"{_NUMBER} +[+-]?{_PARTS}|{_PARTS} +{_NUMBER}", plain) is not None:
+    words = plain(text)
+    found = _read_position(words, text)
+    if found is not None:
+        return check_position(*found, text=text, full_circle=full_circle)
+    if _TWO_NOTATIONS.fullmatch(words) is not None:
         raise CoordinateError(
             f"the position {text!r} has its parts in two notations, so that right ascension"
             f" could be hours or degrees; {_ACCEPTED}"
@@ -135,61 +162,85 @@ def parse_position(text: str) -> Position:
     raise CoordinateError(f"the position {text!r} is not understood; {_ACCEPTED}")
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.replace("\N{MINUS SIGN}", "-").split())
+def _read_position(words: str, text: str) -> tuple[float, float] | None:
+    parts = _DECIMAL.fullmatch(words)
+    if parts is not None:
+        return float(parts[1]), float(parts[2])
+    for pattern in _SEXAGESIMAL:
+        parts = pattern.fullmatch(words)
+        if parts is not None:
+            return sexagesimal(parts[1], "hourangle", text), sexagesimal(parts[2], "deg", text)
+    parts = _WITH_UNITS.fullmatch(words)
+    if parts is not None:
+        return degrees_with_unit(parts[1], text), degrees_with_unit(parts[2], text)
+    parts = _GALACTIC.fullmatch(words.lower())
+    if parts is not None:
+        return _from_galactic(float(parts[1]), float(parts[2]), text)
+    return None
 
 
-def _angle(part: str, unit: str, text: str) -> float:
-    from astropy.coordinates import Angle  # noqa: PLC0415 - half a second that --help need not wait
+def _from_galactic(longitude: float, latitude: float, text: str) -> tuple[float, float]:
+    from astropy.coordinates import SkyCoord  # noqa: PLC0415 - as in angles.py
 
-    try:
-        with warnings.catch_warnings():
-            # Of 60 minutes or seconds, more often than not a typing error, astropy only warns.
-            warnings.simplefilter("error")
-            # Hours make 12:00:00 to 179.99999999999997; 12 decimals are 4 nanoarcseconds.
-            return round(float(Angle(_SPACE_IN_SIGN.sub("", part), unit).degree), 12)
-    except (ValueError, Warning) as error:
+    if not 0 <= longitude <= 360 or not -90 <= latitude <= 90:
         raise CoordinateError(
-            f"the position {text!r} is impossible: {part.strip()} has hours, minutes or seconds"
-            " out of range"
-        ) from error
+            f"the position {text!r} is impossible: l must be within 0 to 360 and b within -90 to"
+            " +90 degrees"
+        )
+    icrs = SkyCoord(longitude, latitude, unit="deg", frame="galactic").icrs
+    return round(float(icrs.ra.degree), 12) % 360, round(float(icrs.dec.degree), 12)
 
 
-def _checked(ra: float, dec: float, text: str) -> Position:
-    if not 0 <= ra < 360:
+def check_position(
+    ra: float, dec: float, *, text: str | None = None, full_circle: bool = False
+) -> Position:
+    """Make a position of numbers, in degrees.
+
+    Parameters
+    ----------
+    text
+        What an error message repeats instead of the numbers.
+    full_circle
+        Accept a right ascension of 360 too.
+
+    Raises
+    ------
+    CoordinateError
+        It lies outside the sky.
+    """
+    said = repr(text if text is not None else f"{ra:g} {dec:g}")
+    if not (0 <= ra < 360 or (full_circle and ra == 360)):
         raise CoordinateError(
-            f"the position {text!r} is impossible: right ascension {ra:g} is not within 0 to 360"
+            f"the position {said} is impossible: right ascension {ra:g} is not within 0 to 360"
             " degrees"
         )
     if not -90 <= dec <= 90:
         raise CoordinateError(
-            f"the position {text!r} is impossible: declination {dec:g} is not within -90 to +90"
+            f"the position {said} is impossible: declination {dec:g} is not within -90 to +90"
             " degrees"
         )
     return Position(ra, dec)
 
 
-def parse_angle(text: str, default_unit: str) -> float:
-    """Read an angle such as ``10 deg``, ``5'`` or ``30 arcsec``, to degrees.
-
-    Parameters
-    ----------
-    default_unit
-        Unit of a plain number: ``deg``, ``arcmin`` or ``arcsec``.
+def check_box(ra_min: float, ra_max: float, dec_min: float, dec_max: float) -> Box:
+    """Make a box of numbers, in degrees; 360 is a right ascension too.
 
     Raises
     ------
     CoordinateError
-        It is not a number with a unit of angle.
+        A corner is not on the sky, or the declinations are in the wrong order.
     """
-    match = _ANGLE.fullmatch(_plain(text).lower())
-    unit = _UNIT_IN_DEGREES.get(match[2] or default_unit) if match is not None else None
-    if match is None or unit is None or not math.isfinite(float(match[1])):
+    for ra, dec in ((ra_min, dec_min), (ra_max, dec_max)):
+        check_position(ra, dec, full_circle=True)
+    if dec_min > dec_max:
         raise CoordinateError(
-            f"the angle {text!r} is not understood; write a number and deg, arcmin or arcsec,"
-            " such as '10 arcmin'"
+            f"the box has no declination: from {dec_min:g} to {dec_max:g} deg; the southern edge"
+            " comes first"
         )
-    return float(match[1]) * unit
+    # A galaxy at 360 is at 0 in the catalog.
+    west = ra_min % 360
+    east = ra_max if ra_min == 0 else ra_max % 360
+    return Box(west, east, dec_min, dec_max)
 
 
 def check_cone(ra: float, dec: float, radius: float) -> Cone:
@@ -200,7 +251,7 @@ def check_cone(ra: float, dec: float, radius: float) -> Cone:
     CoordinateError
         The center is not on the sky, or the radius not above 0 and at most 180.
     """
-    center = _checked(ra, dec, f"{ra:g} {dec:g}")
+    center = check_position(ra, dec)
     if not 0 < radius <= 180:
         raise CoordinateError(
             f"the radius {radius:g} deg is impossible; it must be above 0 and at most 180 degrees"
@@ -221,7 +272,7 @@ def parse_cone(text: str) -> Cone:
     CoordinateError
         It is not understood, or impossible.
     """
-    match = _CONE.fullmatch(_plain(text))
+    match = _CONE.fullmatch(plain(text))
     if match is None or _NUMBER_ALONE.fullmatch(match[1]):
         raise CoordinateError(
             f"the cone {text!r} is not understood; write 'RA DEC RADIUS', such as"

@@ -4,6 +4,7 @@ from functools import singledispatch
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION
 from sqlalchemy.sql.elements import Grouping
 
 from skylike.cuts.kinds import ColumnKind
@@ -14,7 +15,10 @@ from skylike.cuts.syntax import (
     Column,
     Comparison,
     Cut,
+    HasLabel,
+    InBox,
     InCone,
+    InPolygon,
     IsNull,
     IsTruth,
     Like,
@@ -25,12 +29,23 @@ from skylike.cuts.syntax import (
     Text,
     Truth,
     Value,
+    columns_of,
     kind_of,
 )
 from skylike.database.engine import SCHEMA
 from skylike.errors import CutError
 
 Condition = sa.ColumnElement[bool]
+
+_DOUBLES: Final = ARRAY(DOUBLE_PRECISION)
+_LABEL: Final = sa.table(
+    "label",
+    sa.column("name", sa.Text()),
+    sa.column("galaxy_id", sa.Integer()),
+    sa.column("is_member", sa.Boolean()),
+    schema=SCHEMA,
+).alias("l")
+"""What people said of galaxies, as far as a cut must know the table."""
 
 _PRECEDENCE: Final = 5
 """SQLAlchemy's own precedence of comparisons."""
@@ -67,6 +82,35 @@ def to_expression(cut: Cut, columns: Columns) -> Condition:
         return condition(cut.condition, columns)
     except CutError as error:
         raise CutError(error.reason, cut.text) from error
+
+
+def value_expression(value: Value, columns: Columns) -> Sql:
+    """Turn a value of any kind into SQL, for where it is shown instead of compared.
+
+    Parameters
+    ----------
+    value
+        Such as that of a derived column.
+    columns
+        As for :func:`to_expression`.
+
+    Returns
+    -------
+    ColumnElement
+        Double precision, except of whole numbers, which stay exact; text; or boolean.
+
+    Raises
+    ------
+    CutError
+        A column is not to be had here, or functions are nested too deeply to be guarded.
+    """
+    missing = sorted(columns_of(value) - columns.keys())
+    if missing:
+        raise CutError(f"the column {missing[0]} cannot be used here", missing[0])
+    if kind_of(value) is ColumnKind.NUMBER:
+        whole = is_whole(value, columns)
+        return exact(value, columns) if whole else typed(number(value, columns).sql)
+    return _plain(value, columns)
 
 
 @singledispatch
@@ -182,6 +226,41 @@ def _is_truth(value: IsTruth, columns: Columns) -> Condition:
 @condition.register
 def _in_cone(value: InCone, columns: Columns) -> Condition:
     center = double(value.center_ra), double(value.center_dec), double(value.radius)
-    position = columns[value.ra.name], columns[value.dec.name]
-    in_cone: Condition = getattr(sa.func, SCHEMA).in_cone(*position, *center, type_=sa.Boolean())
-    return in_cone
+    return _region("in_cone", value, columns, *center)
+
+
+@condition.register
+def _in_box(value: InBox, columns: Columns) -> Condition:
+    edges = value.ra_min, value.ra_max, value.dec_min, value.dec_max
+    return _region("in_box", value, columns, *map(double, edges))
+
+
+@condition.register
+def _in_polygon(value: InPolygon, columns: Columns) -> Condition:
+    numbers = [float(number) for vertex in value.vertices for number in vertex]
+    return _region("in_polygon", value, columns, sa.literal(numbers, _DOUBLES))
+
+
+def _region(
+    name: str, value: InCone | InBox | InPolygon, columns: Columns, *arguments: Sql
+) -> Condition:
+    """Call one of our functions, which the server inlines so that the index on (dec, ra) serves."""
+    ra, dec = columns[value.ra.name], columns[value.dec.name]
+    test: Condition = getattr(getattr(sa.func, SCHEMA), name)(
+        ra, dec, *arguments, type_=sa.Boolean()
+    )
+    if not any(getattr(column, "nullable", True) for column in (ra, dec)):
+        return test
+    # Columns that are not the catalog's own positions: what is off the sky is in no region, and
+    # of what is half unknown nothing is known.
+    is_on_sky = ra.between(double(0), double(360)) & dec.between(double(-90), double(90))
+    is_known = ra.is_not(None) & dec.is_not(None)
+    return sa.case((is_on_sky, test), (is_known, sa.false()))
+
+
+@condition.register
+def _has_label(value: HasLabel, columns: Columns) -> Condition:
+    galaxy = columns[value.galaxy.name]
+    members = _LABEL.select().with_only_columns(_LABEL.c.galaxy_id)
+    labeled = _LABEL.c.name == sa.literal(value.name, sa.Text())
+    return galaxy.in_(members.where(labeled, _LABEL.c.is_member))

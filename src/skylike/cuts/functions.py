@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from skylike.cuts.polygon import MAX_VERTICES
+
 
 @dataclass(frozen=True)
 class Function:
@@ -41,9 +43,15 @@ FUNCTIONS: Final = {
     "least": Function(2, MANY, "smallest, NULLs left out"),
     "greatest": Function(2, MANY, "largest, NULLs left out"),
     "coalesce": Function(2, MANY, "first that is not NULL; numbers or texts"),
-    "in_cone": Function(2, 5, "is the position within the radius of a center?"),
+    "in_cone": Function(1, 5, "is the position within the radius of a center?"),
+    "in_box": Function(2, 6, "is the position between two right ascensions and declinations?"),
+    "in_polygon": Function(3, 2 * MAX_VERTICES + 4, "is the position in the polygon?"),
+    "has_label": Function(1, 1, "has somebody given the galaxy this label?"),
 }
 """Chosen so that PostgreSQL and numpy give the same answer and neither can raise an error."""
+
+CONDITIONS: Final = frozenset({"in_cone", "in_box", "in_polygon", "has_label"})
+"""Functions that are true or false of a row; the others give numbers or texts."""
 
 ALIASES: Final = {"ceiling": "ceil", "pow": "power", "log": "log10"}
 """Other names; ``log`` is the decimal logarithm, as in PostgreSQL."""

@@ -10,13 +10,17 @@ import numpy.typing as npt
 from skylike.cuts.array_numbers import Columns, exact, is_whole, number
 from skylike.cuts.arrays import Values, coalesced, known, negated, read_column
 from skylike.cuts.kinds import ColumnKind
+from skylike.cuts.polygon import in_polygon
 from skylike.cuts.syntax import (
     And,
     Call,
     Column,
     Comparison,
     Cut,
+    HasLabel,
+    InBox,
     InCone,
+    InPolygon,
     IsNull,
     IsTruth,
     Like,
@@ -28,6 +32,7 @@ from skylike.cuts.syntax import (
     Text,
     Truth,
     Value,
+    iter_values,
     kind_of,
 )
 from skylike.errors import CutError
@@ -60,8 +65,10 @@ def to_mask(cut: Cut, columns: Columns) -> npt.NDArray[np.bool_]:
     Raises
     ------
     CutError
-        A column is not there.
+        A column is not there, or the cut asks for labels, which only the catalog has.
     """
+    if any(isinstance(value, HasLabel) for value in iter_values(cut.condition)):
+        raise CutError("has_label serves in the catalog only; files have no labels", cut.text)
     missing = sorted(cut.columns - columns.keys())
     if missing:
         raise CutError(f"the column {missing[0]} is not there", cut.text)
@@ -206,4 +213,27 @@ def _in_cone(value: InCone, columns: Columns) -> Values:
     cosines = np.cos(np.radians(dec.data)) * np.cos(np.radians(value.center_dec))
     haversine = np.sin(half_latitude) ** 2 + cosines * np.sin(half_longitude) ** 2
     limit = np.sin(np.radians(value.radius) / 2) ** 2
-    return Values(np.asarray(haversine <= limit), ra.null | dec.null)
+    return _on_sky(ra, dec, np.asarray(haversine <= limit))
+
+
+@condition.register
+def _in_box(value: InBox, columns: Columns) -> Values:
+    ra, dec = number(value.ra, columns), number(value.dec, columns)
+    is_east, is_west = ra.data >= value.ra_min, ra.data <= value.ra_max
+    if value.ra_min > value.ra_max:
+        inside = is_east | is_west
+    else:
+        inside = (is_east & is_west) | (ra.data <= value.ra_max - 360)
+    inside = inside & (dec.data >= value.dec_min) & (dec.data <= value.dec_max)
+    return _on_sky(ra, dec, np.asarray(inside))
+
+
+@condition.register
+def _in_polygon(value: InPolygon, columns: Columns) -> Values:
+    ra, dec = number(value.ra, columns), number(value.dec, columns)
+    return _on_sky(ra, dec, in_polygon(ra.data, dec.data, value.vertices))
+
+
+def _on_sky(ra: Values, dec: Values, inside: npt.NDArray[np.bool_]) -> Values:
+    is_on_sky = (ra.data >= 0) & (ra.data <= 360) & (np.abs(dec.data) <= 90)
+    return Values(inside & is_on_sky, ra.null | dec.null)

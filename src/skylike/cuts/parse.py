@@ -10,13 +10,25 @@ from sqlglot.tokenizer_core import Token
 
 from skylike.cuts.build import build
 from skylike.cuts.kinds import ColumnKind
-from skylike.cuts.source import Source
-from skylike.cuts.syntax import Column, Cut, iter_values, kind_of
+from skylike.cuts.source import NONE_DERIVED, Source
+from skylike.cuts.syntax import (
+    Cut,
+    Derived,
+    Value,
+    columns_of,
+    iter_values,
+    kind_of,
+    parts_of,
+)
 from skylike.cuts.tokens import read_tokens
 from skylike.errors import CutError
 
 MAX_TREE_DEPTH: Final = 60
 """Levels of the syntax tree, a chain of ANDs or ORs being one: later steps recurse over them."""
+
+MAX_DERIVED_SIZE: Final = 5_000
+"""Parts of all derived columns in a cut together, each as often as it is named: one that uses
+another twice is twice as long."""
 
 _BINARY: Final = frozenset({"this", "expression"})
 _ALLOWED: Final[Mapping[type[exp.Expr], frozenset[str]]] = {
@@ -52,7 +64,9 @@ _ALLOWED: Final[Mapping[type[exp.Expr], frozenset[str]]] = {
 """The nodes of sqlglot's tree that a cut may have, each with the arguments that may be set."""
 
 
-def parse_cut(text: str, kinds: Mapping[str, ColumnKind]) -> Cut:
+def parse_cut(
+    text: str, kinds: Mapping[str, ColumnKind], derived: Mapping[str, Derived] = NONE_DERIVED
+) -> Cut:
     """Read a cut: one SQL condition over columns, such as ``mag_r < 18 AND mag_g - mag_r < 0.6``.
 
     Parameters
@@ -62,6 +76,8 @@ def parse_cut(text: str, kinds: Mapping[str, ColumnKind]) -> Cut:
     kinds
         The columns that may be named, and what they hold. Case does not matter, unless two differ
         in nothing else.
+    derived
+        Derived columns that may be named too, by their names.
 
     Raises
     ------
@@ -69,15 +85,55 @@ def parse_cut(text: str, kinds: Mapping[str, ColumnKind]) -> Cut:
         It is not understood, not allowed, or compares a number with a text; where there is one, the
         message names the character.
     """
-    source = Source(text, kinds)
-    tree = _parse(read_tokens(source), source)
-    _check_nodes(tree, source)
-    condition = build(tree, source)
+    source = Source(text, kinds, derived)
+    condition = read_value(source)
     kind = kind_of(condition)
     if kind is not ColumnKind.BOOLEAN:
         raise source.error(f"the cut is a {kind}, not a condition; compare it with something", 0)
-    names = (value.name for value in iter_values(condition) if isinstance(value, Column))
-    return Cut(text, condition, frozenset(names))
+    return Cut(text, condition, columns_of(condition))
+
+
+def read_value(source: Source) -> Value:
+    """Read an expression of any kind.
+
+    Raises
+    ------
+    CutError
+        As :func:`parse_cut`.
+    """
+    tree = _parse(read_tokens(source), source)
+    _check_nodes(tree, source)
+    _check_derived_size(tree, source)
+    value = build(tree, source)
+    if _depth(value) > MAX_TREE_DEPTH:
+        raise source.error("its derived columns nest it too deeply; write them out", None)
+    return value
+
+
+def _check_derived_size(tree: exp.Expr, source: Source) -> None:
+    sizes: dict[str, int] = {}
+    total = 0
+    for node in tree.find_all(exp.Column):
+        name = node.name
+        if name in source.kinds:
+            continue
+        if name not in sizes:
+            sizes[name] = sum(1 for _ in iter_values(source.derived[name].value))
+        total += sizes[name]
+        if total > MAX_DERIVED_SIZE:
+            raise source.error(
+                "the derived columns in it are too long together; write out what is needed",
+                source.position(node),
+            )
+
+
+def _depth(value: Value) -> int:
+    deepest, pending = 0, [(value, 1)]
+    while pending:
+        current, depth = pending.pop()
+        deepest = max(deepest, depth)
+        pending += [(part, depth + 1) for part in parts_of(current)]
+    return deepest
 
 
 def _parse(tokens: list[Token], source: Source) -> exp.Expr:

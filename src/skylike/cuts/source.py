@@ -3,33 +3,45 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from sqlglot import exp
 
 from skylike.cuts.kinds import ColumnKind
+from skylike.cuts.syntax import Column, Derived, Value
 from skylike.errors import CutError
 
 SHOWN_LENGTH: Final = 200
 """Characters of a cut that an error message repeats at most."""
 
+NONE_DERIVED: Final[Mapping[str, Derived]] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class Source:
-    """A cut being read."""
+    """A cut or a definition being read."""
 
     text: str
-    """As it was typed."""
+    """What is read. Of a definition the part before the expression is blank, so that places in it
+    are places in what was typed."""
 
     kinds: Mapping[str, ColumnKind]
     """The columns that it may name."""
 
+    derived: Mapping[str, Derived]
+    """The derived columns that it may name, unless a column has the same name."""
+
+    typed: str = ""
+    """What error messages repeat, where it is not :attr:`text`."""
+
     def error(self, reason: str, position: int | None) -> CutError:
         """Return an error that points at a character; of a long cut it shows the place only."""
-        if len(self.text) <= SHOWN_LENGTH:
-            return CutError(reason, self.text, position)
+        typed = self.typed or self.text
+        if len(typed) <= SHOWN_LENGTH:
+            return CutError(reason, typed, position)
         start = max(0, (position or 0) - SHOWN_LENGTH // 2)
-        excerpt = self.text[start : start + SHOWN_LENGTH] + "..."
+        excerpt = typed[start : start + SHOWN_LENGTH] + "..."
         where = "" if position is None else f" at character {position + 1}"
         return CutError(f"{reason}{where}", f"...{excerpt}" if start else excerpt)
 
@@ -48,7 +60,8 @@ class Source:
         """
         if name in self.kinds:
             return name
-        same = [known for known in self.kinds if known.casefold() == name.casefold()]
+        names = [*self.kinds, *(known for known in self.derived if known not in self.kinds)]
+        same = [known for known in names if known.casefold() == name.casefold()]
         if len(same) == 1:
             return same[0]
         if same:
@@ -58,8 +71,14 @@ class Source:
             )
         raise self.error(f"there is no column {name}; {self._hint(name)}", position)
 
+    def value_of(self, name: str) -> Value:
+        """Return what a name that :meth:`find_column` gave stands for."""
+        if name in self.kinds:
+            return Column(name, self.kinds[name])
+        return self.derived[name].value
+
     def _hint(self, name: str) -> str:
-        written = {known.casefold(): known for known in self.kinds}
+        written = {known.casefold(): known for known in [*self.derived, *self.kinds]}
         near = difflib.get_close_matches(name.casefold(), written, n=2)
         if near:
             return f"did you mean {' or '.join(written[known] for known in near)}?"

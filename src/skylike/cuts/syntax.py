@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from skylike.cuts.kinds import ColumnKind
+from skylike.cuts.polygon import Vertex
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,35 @@ class InCone:
 
 
 @dataclass(frozen=True)
+class InBox:
+    """Whether a position lies in a box; edges included, across RA 0 where ra_min > ra_max."""
+
+    ra: Column
+    dec: Column
+    ra_min: float
+    ra_max: float
+    dec_min: float
+    dec_max: float
+
+
+@dataclass(frozen=True)
+class InPolygon:
+    """Whether a position lies in a polygon, checked by :mod:`skylike.cuts.polygon`."""
+
+    ra: Column
+    dec: Column
+    vertices: tuple[Vertex, ...]
+
+
+@dataclass(frozen=True)
+class HasLabel:
+    """Whether somebody has said that a galaxy bears a label; known in the catalog only."""
+
+    name: str
+    galaxy: Column = Column("galaxy_id", ColumnKind.NUMBER)
+
+
+@dataclass(frozen=True)
 class Not:
     """The opposite of a condition."""
 
@@ -158,10 +188,35 @@ Value = (
     | IsNull
     | IsTruth
     | InCone
+    | InBox
+    | InPolygon
+    | HasLabel
     | Not
     | And
     | Or
 )
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A column that somebody has derived from others; in a cut its name stands for its tree."""
+
+    name: str
+    """In lower case."""
+
+    text: str
+    """What it stands for, as it was typed."""
+
+    value: Value
+    """Its syntax tree, with those of other derived columns in their places."""
+
+    kind: ColumnKind
+    """Number, text or boolean."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Names of the columns that it reads in the end."""
+        return columns_of(self.value)
 
 
 @dataclass(frozen=True)
@@ -193,11 +248,22 @@ def kind_of(value: Value) -> ColumnKind:
             return ColumnKind.BOOLEAN
 
 
-def iter_values(value: Value) -> Iterator[Value]:
-    """Iterate over a value and all that it is made of."""
-    yield value
+def columns_of(value: Value) -> frozenset[str]:
+    """Return the names of the columns that a value reads."""
+    return frozenset(part.name for part in iter_values(value) if isinstance(part, Column))
+
+
+def parts_of(value: Value) -> Iterator[Value]:
+    """Iterate over what a value is made of."""
     for field in fields(value):
         part = getattr(value, field.name)
         for inner in part if isinstance(part, tuple) else (part,):
             if isinstance(inner, Value):
-                yield from iter_values(inner)
+                yield inner
+
+
+def iter_values(value: Value) -> Iterator[Value]:
+    """Iterate over a value and all that it is made of."""
+    yield value
+    for part in parts_of(value):
+        yield from iter_values(part)

@@ -59,6 +59,9 @@ _STATEMENT_WORDS: Final = frozenset(
     | {"THEN", "TRUNCATE", "UNION", "UPDATE", "USING", "VALUES", "WHEN", "WHERE"}
     | {"WITH"}
 )
+RESERVED_WORDS: Final = _GRAMMAR | _STATEMENT_WORDS
+"""Words that mean something in a cut, or would in a statement."""
+
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _QUOTES_AND_COMMENTS: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|['"]""")
 

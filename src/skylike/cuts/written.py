@@ -41,14 +41,20 @@ def _as_typed(element: object, **_: object) -> sa.ColumnElement[Any] | None:
     if not isinstance(element, sa.BindParameter) or element.expanding:
         return None
     value = element.value
+    if isinstance(value, list):
+        return sa.literal_column(f"'{{{','.join(map(_digits, value))}}}'::float8[]", element.type)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if value == _SMALLEST_BIGINT:
         return sa.literal_column(f"'{_SMALLEST_BIGINT}'::int8", element.type)
-    is_short = isinstance(value, float) and value == int(value) and abs(value) < _WHOLE_AS_DIGITS
-    digits = str(int(value) if is_short else value)
+    digits = _digits(value)
     # SQLAlchemy writes the opposite of -1 as "--1", which starts a comment.
     return sa.literal_column(f"({digits})" if value < 0 else digits, element.type)
+
+
+def _digits(value: float) -> str:
+    is_short = value == int(value) and abs(value) < _WHOLE_AS_DIGITS
+    return str(int(value) if is_short else value)
 
 
 class _Compiler(PGCompiler):

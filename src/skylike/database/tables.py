@@ -7,6 +7,7 @@ in the database's comments (``docs/data-model.md``).
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL, TIMESTAMP
+from typing_extensions import override
 
 from skylike.bands import BANDS
 from skylike.database.engine import SCHEMA
@@ -14,6 +15,29 @@ from skylike.database.engine import SCHEMA
 metadata = sa.MetaData(schema=SCHEMA)
 
 _when = TIMESTAMP(timezone=True)
+
+
+class Xid8(sa.types.UserDefinedType[str]):
+    """Identifier of a transaction, which never comes again."""
+
+    cache_ok = True
+
+    @override
+    def get_col_spec(self, **_: object) -> str:
+        """Return its name in SQL."""
+        return "xid8"
+
+
+class PgSnapshot(sa.types.UserDefinedType[str]):
+    """Which transactions a transaction sees the work of."""
+
+    cache_ok = True
+
+    @override
+    def get_col_spec(self, **_: object) -> str:
+        """Return its name in SQL."""
+        return "pg_snapshot"
+
 
 survey = sa.Table(
     "survey",
@@ -41,6 +65,7 @@ catalog_load = sa.Table(
     sa.Column("rows_unchanged", sa.BigInteger, nullable=False),
     sa.Column("rows_rejected", JSONB, nullable=False),
     sa.Column("loaded_at", _when, nullable=False),
+    sa.Column("load_xact", Xid8),
 )
 
 galaxy = sa.Table(
@@ -64,6 +89,16 @@ galaxy = sa.Table(
     sa.Column("photsys", sa.Text),
     sa.Column("load_id", sa.Integer),
     sa.Column("updated_at", _when, nullable=False),
+)
+
+derived_column = sa.Table(
+    "derived_column",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("expression", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("unit", sa.Text),
+    sa.Column("created_at", _when, nullable=False),
 )
 
 image_file = sa.Table(
@@ -119,6 +154,7 @@ encoder = sa.Table(
     sa.Column("compact_slack", DOUBLE_PRECISION),
     sa.Column("created_at", _when, nullable=False),
     sa.Column("embedded_at", _when),
+    sa.Column("embedded_xact", Xid8),
 )
 
 encoder_component = sa.Table(
@@ -152,6 +188,30 @@ embedding_compact = sa.Table(
     sa.Column("mag_g", REAL),
     sa.Column("mag_r", REAL),
     sa.Column("mag_z", REAL),
+    sa.Column("survey_id", sa.Integer, nullable=False),
+    sa.Column("z_phot", REAL),
+    sa.Column("z_spec", REAL),
+    sa.Column("ebv", REAL),
+    sa.Column("maskbits", sa.Integer),
+    sa.Column("type", sa.Text),
+)
+
+search_calibration = sa.Table(
+    "search_calibration",
+    metadata,
+    sa.Column("encoder_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("n_embeddings", sa.Integer, nullable=False),
+    sa.Column("seconds_fixed", DOUBLE_PRECISION, nullable=False),
+    sa.Column("seconds_per_row", DOUBLE_PRECISION, nullable=False),
+    sa.Column("seconds_per_match", DOUBLE_PRECISION, nullable=False),
+    sa.Column("seconds_per_vector", DOUBLE_PRECISION, nullable=False),
+    sa.Column("seconds_list", DOUBLE_PRECISION),
+    sa.Column("refined_share", DOUBLE_PRECISION, nullable=False),
+    sa.Column("fast_candidates", sa.Integer),
+    sa.Column("fast_recall", DOUBLE_PRECISION),
+    sa.Column("fast_seconds", DOUBLE_PRECISION),
+    sa.Column("software", JSONB, nullable=False),
+    sa.Column("calibrated_at", _when, nullable=False),
 )
 
 neighbor_run = sa.Table(
@@ -172,6 +232,7 @@ neighbor_run = sa.Table(
     sa.Column("started_at", _when, nullable=False),
     sa.Column("finished_at", _when),
     sa.Column("published_at", _when),
+    sa.Column("input_snapshot", PgSnapshot),
 )
 
 neighbor_shard = sa.Table(
@@ -190,4 +251,48 @@ neighbor_list = sa.Table(
     sa.Column("galaxy_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("neighbor_ids", ARRAY(sa.Integer), nullable=False),
     sa.Column("similarities", ARRAY(REAL), nullable=False),
+)
+
+label = sa.Table(
+    "label",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("galaxy_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("is_member", sa.Boolean, nullable=False),
+    sa.Column("author", sa.Text, primary_key=True),
+    sa.Column("note", sa.Text),
+    sa.Column("labeled_at", _when, nullable=False),
+)
+
+classifier = sa.Table(
+    "classifier",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("encoder_id", sa.Integer, nullable=False),
+    sa.Column("weights", ARRAY(DOUBLE_PRECISION), nullable=False),
+    sa.Column("intercept", DOUBLE_PRECISION, nullable=False),
+    sa.Column("regularization", DOUBLE_PRECISION, nullable=False),
+    sa.Column("n_members", sa.Integer, nullable=False),
+    sa.Column("n_not_members", sa.Integer, nullable=False),
+    sa.Column("n_random", sa.Integer, nullable=False),
+    sa.Column("n_disputed", sa.Integer, nullable=False),
+    sa.Column("n_scored", sa.Integer, nullable=False),
+    sa.Column("n_folds", sa.Integer, nullable=False),
+    sa.Column("average_precision", DOUBLE_PRECISION, nullable=False),
+    sa.Column("chance", DOUBLE_PRECISION, nullable=False),
+    sa.Column("roc_auc", DOUBLE_PRECISION, nullable=False),
+    sa.Column("top_n", sa.Integer, nullable=False),
+    sa.Column("precision_top_n", DOUBLE_PRECISION, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("embedded_at", _when),
+    sa.Column("trained_at", _when, nullable=False),
+)
+
+classifier_score = sa.Table(
+    "classifier_score",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("galaxy_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("score", REAL, nullable=False),
 )

@@ -45,7 +45,7 @@ class EncoderRecord:
 
 def _record(row: Row[tuple[object, ...]]) -> EncoderRecord:
     values = row._asdict()
-    for name in ("mean", "explained_variance"):
+    for name in ("mean", "explained_variance", "embedded_xact"):
         del values[name]
     values["bands"] = tuple(values["bands"])
     values["checkpoint"] = Path(values["checkpoint"])

@@ -1,12 +1,20 @@
 """Publication: staged vectors become visible, those of one encoder all in one transaction."""
 
+from typing import Final
+
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy import Connection, Engine
 
-from skylike.database.tables import encoder, encoder_component
+from skylike.database.tables import embedding_compact, encoder, encoder_component
 from skylike.embeddings.compact import CompactBasis
 from skylike.embeddings.store import EncoderRecord, lock_activation
+from skylike.embeddings.store_indexes import (
+    create_fast_index,
+    create_indexes,
+    fast_index_name,
+    has_fast_index,
+)
 from skylike.embeddings.store_tables import (
     GalaxyIds,
     VectorTables,
@@ -18,7 +26,11 @@ from skylike.embeddings.store_tables import (
     table_exists,
 )
 
-_COPIED = ("ra", "dec", "healpix29", "mag_g", "mag_r", "mag_z")
+_COPIED: Final = tuple(
+    column.name
+    for column in embedding_compact.columns
+    if column.name not in {"encoder_id", "galaxy_id", "compact"}
+)
 """Columns of galaxy that embedding_compact repeats."""
 
 
@@ -109,8 +121,19 @@ def publish_compact(
         new = f"{tables.compact}_new"
         create_partition_like(connection, new, "embedding_compact", "compact", record)
         _insert_compact(connection, record, new)
+        create_indexes(connection, new)
+        is_fast = has_fast_index(connection, record.encoder_id)
+        if is_fast:
+            create_fast_index(connection, record, new, concurrently=False)
         run(connection, "DROP TABLE IF EXISTS {table}", table=qualified(tables.compact))
         _rename_partition(connection, new, tables.compact)
+        if is_fast:
+            run(
+                connection,
+                "ALTER INDEX {old} RENAME TO {new}",
+                old=qualified(fast_index_name(new)),
+                new=sql.Identifier(fast_index_name(tables.compact)),
+            )
         show(connection, tables.compact)
         _attach(connection, "embedding_compact", tables.compact, record.encoder_id)
     run(connection, "DROP TABLE {table}", table=qualified(tables.compact_staging))
@@ -129,6 +152,7 @@ def record_basis(
             explained_variance=basis.explained_variance.tolist(),
             compact_slack=slack,
             embedded_at=sa.func.now(),
+            embedded_xact=sa.func.pg_current_xact_id(),
         )
     )
     connection.execute(

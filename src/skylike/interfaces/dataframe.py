@@ -1,6 +1,7 @@
-"""Results as tables in memory: Arrow, pandas, astropy; with units, meanings and provenance."""
+"""Rows as tables in memory: Arrow, pandas, astropy; with units, meanings and provenance."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skylike.database.comments import ColumnMeaning
-from skylike.interfaces.provenance import plain_items
+from skylike.interfaces.provenance import Plain, plain_items
 from skylike.search.result import SearchResult
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 UNKNOWN = ColumnMeaning("", None, "")
 """Meaning of a column that nothing is known about."""
 
+Meanings = Mapping[str, ColumnMeaning]
+
 
 def meaning_of(result: SearchResult, column: str) -> ColumnMeaning:
     """Return what a column of a result means."""
@@ -25,7 +28,22 @@ def meaning_of(result: SearchResult, column: str) -> ColumnMeaning:
 
 
 def to_arrow(result: SearchResult) -> pa.Table:
-    """Return the rows with metadata.
+    """Return the rows of a search result as :func:`arrow_table` does."""
+    return arrow_table(result.rows, result.meanings, plain_items(result.provenance))
+
+
+def to_table(result: SearchResult) -> "Table":
+    """Return the rows of a search result as :func:`astropy_table` does."""
+    return astropy_table(result.rows, result.meanings, plain_items(result.provenance))
+
+
+def to_pandas(result: SearchResult) -> "pd.DataFrame":
+    """Return the rows of a search result as :func:`data_frame` does."""
+    return data_frame(result.rows, result.meanings, plain_items(result.provenance))
+
+
+def arrow_table(rows: pa.Table, meanings: Meanings, provenance: Mapping[str, Plain]) -> pa.Table:
+    """Return rows with metadata.
 
     Returns
     -------
@@ -34,11 +52,11 @@ def to_arrow(result: SearchResult) -> pa.Table:
         has ``skylike``, the provenance in JSON.
     """
     fields = [
-        field.with_metadata(_field_metadata(meaning_of(result, field.name)))
-        for field in result.rows.schema
+        field.with_metadata(_field_metadata(meanings.get(field.name, UNKNOWN)))
+        for field in rows.schema
     ]
-    provenance = json.dumps(plain_items(result.provenance), allow_nan=False)
-    return result.rows.cast(pa.schema(fields, metadata={"skylike": provenance}))
+    about = json.dumps(dict(provenance), allow_nan=False)
+    return rows.cast(pa.schema(fields, metadata={"skylike": about}))
 
 
 def _field_metadata(meaning: ColumnMeaning) -> dict[str, str]:
@@ -46,8 +64,10 @@ def _field_metadata(meaning: ColumnMeaning) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def to_pandas(result: SearchResult) -> "pd.DataFrame":
-    """Return the rows as a data frame.
+def data_frame(
+    rows: pa.Table, meanings: Meanings, provenance: Mapping[str, Plain]
+) -> "pd.DataFrame":
+    """Return rows as a data frame.
 
     Returns
     -------
@@ -58,48 +78,76 @@ def to_pandas(result: SearchResult) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - half a second that a printed table need not wait
 
     nullable = {
+        pa.int16(): pd.Int16Dtype(),
         pa.int32(): pd.Int32Dtype(),
         pa.int64(): pd.Int64Dtype(),
         pa.bool_(): pd.BooleanDtype(),
     }
-    frame: pd.DataFrame = pa.table(
-        {name: result.rows[name] for name in result.rows.column_names}
-    ).to_pandas(types_mapper=nullable.get)
-    for name in result.rows.column_names:
-        if result.rows.schema.field(name).type in nullable and not result.rows[name].null_count:
-            frame[name] = frame[name].astype(result.rows.schema.field(name).type.to_pandas_dtype())
-    frame.attrs.update(plain_items(result.provenance))
+    holed = {
+        field.type: nullable[field.type]
+        for field, column in zip(rows.schema, rows.columns, strict=True)
+        if field.type in nullable and column.null_count
+    }
+    frame: pd.DataFrame = pa.table(rows.columns, names=rows.column_names).to_pandas(
+        types_mapper=holed.get
+    )
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        if field.type in holed and not column.null_count:
+            frame[field.name] = frame[field.name].astype(field.type.to_pandas_dtype())
+    frame.attrs.update(provenance)
     frame.attrs["units"] = {
-        name: meaning_of(result, name).unit
-        for name in result.rows.column_names
-        if meaning_of(result, name).unit is not None
+        name: meanings[name].unit
+        for name in rows.column_names
+        if name in meanings and meanings[name].unit is not None
     }
     return frame
 
 
-def to_table(result: SearchResult) -> "Table":
-    """Return the rows as an astropy table.
+def astropy_table(rows: pa.Table, meanings: Meanings, provenance: Mapping[str, Plain]) -> "Table":
+    """Return rows as an astropy table.
 
     Returns
     -------
     astropy.table.Table
-        Masked columns with unit, description and, in ``meta["ucd"]``, the UCD; ``meta`` of the
-        table is the provenance.
+        Columns, masked where they have NULLs, with unit, description and, in ``meta["ucd"]``, the
+        UCD; ``meta`` of the table is the provenance.
     """
-    from astropy.table import MaskedColumn, Table  # noqa: PLC0415 - half a second, as above
+    from astropy.table import Column, MaskedColumn, Table  # noqa: PLC0415 - half a second, as above
 
-    table = Table(meta={k: v for k, v in plain_items(result.provenance).items() if v is not None})
-    for name in result.rows.column_names:
-        meaning = meaning_of(result, name)
-        values = masked_values(result.rows[name])
-        table[name] = MaskedColumn(
-            values.data,
-            mask=values.mask,
-            unit=meaning.unit,
-            description=meaning.description or None,
-            meta={"ucd": meaning.ucd} if meaning.ucd else {},
-        )
+    table = Table(meta={k: v for k, v in provenance.items() if v is not None})
+    for name in rows.column_names:
+        meaning = meanings.get(name, UNKNOWN)
+        about = {
+            "unit": meaning.unit,
+            "description": meaning.description or None,
+            "meta": {"ucd": meaning.ucd} if meaning.ucd else {},
+        }
+        if is_list(rows[name].type):
+            table[name] = Column(list_values(rows[name]), **about)
+            continue
+        values = masked_values(rows[name])
+        if rows[name].null_count:
+            table[name] = MaskedColumn(values.data, mask=values.mask, **about)
+        else:
+            table[name] = Column(values.data, **about)  # a plain quantity in a QTable
     return table
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type holds lists or vectors."""
+    return bool(pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def list_values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column of lists: (n, d) where all are d long and none is NULL, else n objects."""
+    whole = column.combine_chunks()
+    if pa.types.is_fixed_size_list(column.type) and not column.null_count:
+        flat: npt.NDArray[Any] = whole.flatten().to_numpy(zero_copy_only=False)
+        return flat.reshape(len(column), column.type.list_size)  # (n, d)
+    objects = np.empty(len(column), dtype=object)
+    for place, value in enumerate(whole):
+        objects[place] = None if value.as_py() is None else np.array(value.as_py())
+    return objects
 
 
 def masked_values(column: pa.ChunkedArray) -> "np.ma.MaskedArray[Any, Any]":

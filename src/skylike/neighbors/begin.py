@@ -63,7 +63,8 @@ def begin(job: BuildJob) -> tuple[NeighborRun, StagedVectors]:
         "n_galaxies": len(staged),
         "n_without_magnitude": _count_without_magnitude(job, staged),
         "n_excluded": staged.n_excluded,
-        "started_at": moment,
+        "started_at": moment.time,
+        "input_snapshot": moment.snapshot,
     }
     return _continue_or_create(job, values, _software(job, fingerprint)), staged
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from skylike.database.sql_files import statement
-from skylike.database.tables import neighbor_run
+from skylike.database.tables import PgSnapshot, neighbor_run
 from skylike.errors import NeighborRunNotFoundError, SettingsError
 from skylike.neighbors import store_lists
 
@@ -112,8 +112,11 @@ def fetch_runs_with_changes(connection: Connection) -> list[tuple[NeighborRun, C
 
 def create_run(connection: Connection, values: dict[str, object]) -> NeighborRun:
     """Enter a run in state ``building`` and make the table of its lists, closed to readers."""
+    entered = {**values, "state": "building"}
+    seen = sa.cast(sa.literal(values.get("input_snapshot"), sa.Text), PgSnapshot)
+    entered["input_snapshot"] = seen
     run_id = connection.execute(
-        sa.insert(neighbor_run).values(state="building", **values).returning(neighbor_run.c.run_id)
+        sa.insert(neighbor_run).values(entered).returning(neighbor_run.c.run_id)
     ).scalar_one()
     store_lists.create_table(connection, run_id)
     return fetch_run(connection, run_id)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -19,14 +20,26 @@ from skylike.embeddings.store import EncoderRecord
 GalaxyIds = npt.NDArray[np.int32]
 
 
-def begin_snapshot(connection: Connection) -> datetime:
+@dataclass(frozen=True)
+class Moment:
+    """When a run read its input."""
+
+    time: datetime
+    """By the database's clock."""
+
+    snapshot: str
+    """Which transactions it saw the work of, as PostgreSQL writes a ``pg_snapshot``."""
+
+
+def begin_snapshot(connection: Connection) -> Moment:
     """Let everything read until the transaction's end be of one moment; return that moment."""
     driver_connection(connection).execute(
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     )
     # The first query takes the snapshot; a row written later has a later time.
-    now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-    return now
+    now = sa.func.clock_timestamp()
+    seen = sa.cast(sa.func.pg_current_snapshot(), sa.Text)
+    return Moment(*connection.execute(sa.select(now, seen)).one())
 
 
 def fetch_magnitudes(

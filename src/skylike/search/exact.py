@@ -13,12 +13,16 @@ import numpy.typing as npt
 
 from skylike.search.separate import keep_separated
 
-FIRST_FETCH_FACTOR = 2
-FIRST_FETCH_EXTRA = 32
-"""Candidates of the first fetch, 2 k + 32: room for near ties and for results dropped as close."""
+FIRST_FETCH_SHARE = 8
+FIRST_FETCH_EXTRA = 24
+"""Candidates of the first fetch, k + k / 8 + 24: room for near ties and for results dropped as
+close. Each is read in full, 4 kB of 2,048 dimensions."""
 
 GROWTH = 4
 """Each further fetch asks for so many times more candidates; those known are not scored again."""
+
+SCORED_AT_ONCE = 64
+"""Vectors of 2,048 dimensions that are a megabyte in float64: what a core keeps near."""
 
 FLOAT32_UNIT_ROUNDOFF = 2.0**-24
 
@@ -95,16 +99,18 @@ def score(
     Sums run along each row alone, never through BLAS: equal vectors must give equal scores wherever
     they stand, or ties would not break by identifier.
     """
-    wide = vectors.astype(np.float64)  # (n, d)
-    products = (wide * target).sum(axis=1)  # (n,)
-    norms = np.sqrt((wide * wide).sum(axis=1))  # (n,)
-    cosines: npt.NDArray[np.float64] = np.clip(products / norms, -1.0, 1.0)
+    cosines = np.empty(len(vectors))
+    for start in range(0, len(vectors), SCORED_AT_ONCE):
+        wide = vectors[start : start + SCORED_AT_ONCE].astype(np.float64)  # (b, d)
+        products = (wide * target).sum(axis=1)  # (b,)
+        norms = np.sqrt((wide * wide).sum(axis=1))  # (b,)
+        cosines[start : start + len(wide)] = np.clip(products / norms, -1.0, 1.0)
     return cosines
 
 
 def first_fetch(k: int) -> int:
     """Return how many candidates to fetch at first for ``k`` results."""
-    return FIRST_FETCH_FACTOR * k + FIRST_FETCH_EXTRA
+    return k + k // FIRST_FETCH_SHARE + FIRST_FETCH_EXTRA
 
 
 def certified_ranking(
@@ -115,7 +121,7 @@ def certified_ranking(
     anchors: npt.NDArray[np.float64],
     min_separation: float,
     sign: int = 1,
-) -> Ranking:
+) -> Ranking | None:
     """Rank all matching rows by true score, as far as ``k`` separated results need.
 
     Parameters
@@ -135,8 +141,9 @@ def certified_ranking(
 
     Returns
     -------
-    Ranking
-        By falling score, ties by rising identifier.
+    Ranking or None
+        By falling score, ties by rising identifier; None where ``fetch`` has no more to give before
+        the ranking is proven.
     """
     known = Scored(np.empty(0, np.int32), np.empty(0), np.empty((0, 3)))
     seen = np.empty(0, np.int32)
@@ -144,9 +151,11 @@ def certified_ranking(
     while True:
         candidates = fetch(wanted)
         new = np.setdiff1d(candidates.galaxy_ids, seen)
+        exhausted = candidates.rest == -np.inf
+        if not len(new) and len(seen) and not exhausted:
+            return None
         seen = np.union1d(seen, new)
         known = _join(known, score_rows(new))
-        exhausted = candidates.rest == -np.inf
         order = np.lexsort((known.galaxy_ids, -known.scores))
         # A row not fetched could tie with the bound and have a lower identifier: strictly above it.
         order = order[known.scores[order] > candidates.rest]

@@ -1,6 +1,7 @@
-"""Look up what examples name: a galaxy, the galaxy at a position, a raw vector."""
+"""Look up what a query names: galaxies, the galaxies at positions, pictures, raw vectors."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +9,101 @@ from sqlalchemy import Connection
 
 from skylike.cuts.coordinates import Position, said_angle
 from skylike.embeddings.store import EncoderRecord
-from skylike.errors import CutoutNotFoundError, EmptyStageError, GalaxyNotFoundError
+from skylike.errors import (
+    CutoutNotFoundError,
+    EmptyStageError,
+    GalaxyNotFoundError,
+    SettingsError,
+)
+from skylike.progress import SILENT, Progress
 from skylike.search import store
-from skylike.search.examples import Example, normalize
+from skylike.search.examples import Example, normalize, unique
+from skylike.search.locate_table import table_examples
+from skylike.search.query import Query
 
 _WIDENING = 8
 """Factor between the cones of a search for the nearest galaxy: 6 steps to the whole sky."""
 
 ARCSEC_PER_DEG = 3600
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """What a query names, looked up.
+
+    Attributes
+    ----------
+    examples
+        In the order galaxies, positions, the table's rows, pictures, vectors; several may be the
+        same galaxy (:func:`skylike.search.examples.unique`).
+    rejects
+        No two are the same galaxy.
+    note
+        Which rows of the table of positions are no example and why, or None.
+    """
+
+    examples: tuple[Example, ...]
+    rejects: tuple[Example, ...] = ()
+    note: str | None = None
+
+
+def locate(
+    connection: Connection,
+    query: Query,
+    encoder: EncoderRecord,
+    *,
+    device: str,
+    progress: Progress = SILENT,
+) -> Located:
+    """Look up the examples and rejects of a query.
+
+    Raises
+    ------
+    SettingsError
+        A galaxy is both an example and a reject, or a vector or picture does not fit the encoder.
+    GalaxyNotFoundError
+        No such galaxy, none near a position, or none near any position of the table.
+    CutoutNotFoundError, EmptyStageError
+        A galaxy has no image or no embedding.
+    ImageFileError, CheckpointError
+        A picture cannot be read, or the weights that would embed it.
+    """
+    examples = [galaxy_example(connection, galaxy_id, encoder) for galaxy_id in query.galaxies]
+    limit = query.position_limit / ARCSEC_PER_DEG
+    examples += [
+        position_example(connection, position, encoder, limit=limit) for position in query.positions
+    ]
+    note = None
+    if query.position_table is not None:
+        listed, note = table_examples(connection, query.position_table, encoder, limit=limit)
+        examples += listed
+    if query.images:
+        from skylike.search.pictures import (  # noqa: PLC0415 - FITS and HDF5 take a second to import
+            embed_pictures,
+        )
+
+        examples += embed_pictures(
+            query.images,
+            encoder=encoder,
+            device=device,
+            invert_pictures=query.invert_pictures,
+            progress=progress,
+        )
+    examples += [
+        vector_example(vector, number, encoder) for number, vector in enumerate(query.vectors, 1)
+    ]
+    rejects = [galaxy_example(connection, galaxy_id, encoder) for galaxy_id in query.rejects]
+    _check_no_contradiction(examples, query.rejects)
+    return Located(tuple(examples), tuple(unique(rejects)), note)
+
+
+def _check_no_contradiction(examples: Sequence[Example], rejects: Sequence[int]) -> None:
+    for example in examples:
+        if example.galaxy_id is not None and example.galaxy_id in rejects:
+            raise SettingsError(
+                f"{example.label} is an example, and galaxy {example.galaxy_id} is a reject; "
+                "drop one of them"
+            )
 
 
 def galaxy_example(connection: Connection, galaxy_id: int, encoder: EncoderRecord) -> Example:

@@ -21,6 +21,9 @@ from skylike.search.store import fetch_cutouts, reading
 MAX_SHEET: Final = 200
 """Results on a contact sheet: 201 tiles of 152 pixels are as much as one picture shows."""
 
+MAX_SHEET_EXAMPLES: Final = 24
+"""Examples on a contact sheet: two or three rows above the results, of however many there are."""
+
 
 def embed_pictures(
     paths: Sequence[Path],
@@ -101,7 +104,9 @@ class Tiles:
 
 
 def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResult) -> Tiles:
-    """Fetch the pictures of the examples and of the first :data:`MAX_SHEET` results, with captions.
+    """Fetch the pictures of the first examples and the first results, with captions.
+
+    At most :data:`MAX_SHEET_EXAMPLES` and :data:`MAX_SHEET` of them.
 
     Raises
     ------
@@ -109,12 +114,13 @@ def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResul
         A file of cutouts is gone or damaged.
     """
     rows = result.rows.slice(0, MAX_SHEET).to_pylist()
-    wanted = [e.galaxy_id for e in examples if e.galaxy_id is not None]
+    shown = examples[:MAX_SHEET_EXAMPLES]
+    wanted = [e.galaxy_id for e in shown if e.galaxy_id is not None]
     wanted += [row["galaxy_id"] for row in rows]
     pictures = _fetch_pictures(engine, wanted, encoder=result.provenance.encoder)
     images: list[Image | None] = []
     captions = []
-    for example in examples:
+    for example in shown:
         stored = None if example.galaxy_id is None else pictures.get(example.galaxy_id)
         images.append(stored if example.image is None else example.image)
         captions.append(f"query\n{example.caption or example.label}")
@@ -129,7 +135,7 @@ def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResul
     limits = [f"where {provenance.cut}"] if provenance.cut else []
     limits += [f"within {provenance.cone:short}"] if provenance.cone else []
     title = " ".join([provenance.query, *limits])
-    return Tiles(images, captions, title, queries=len(examples))
+    return Tiles(images, captions, title, queries=len(shown))
 
 
 def _fetch_pictures(engine: Engine, galaxy_ids: Sequence[int], *, encoder: str) -> dict[int, Image]:

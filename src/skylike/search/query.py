@@ -11,6 +11,7 @@ import numpy.typing as npt
 from skylike.bands import CROP_SIZE_PIX, PIXEL_SCALE_ARCSEC
 from skylike.cuts.coordinates import Cone, Position
 from skylike.errors import InputFileError, SettingsError
+from skylike.search.position_table import PositionTable
 
 MAX_K: Final = 10_000
 """Most results of one search: beyond it, a table of everything that matches serves better."""
@@ -24,7 +25,7 @@ POSITION_LIMIT_ARCSEC: Final = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """One composite query. At least one example is needed; several are combined into their mean.
+    """One composite query, of at least one example; several are combined.
 
     Attributes
     ----------
@@ -51,6 +52,16 @@ class Query:
         Farthest that the galaxy of a position may lie from it, arcsec.
     invert_pictures
         Let an encoder that sees fluxes take color pictures, approximately.
+    rejects
+        Galaxies that the answer should be unlike; no result is one of them.
+    position_table
+        A table of positions, whose nearest galaxies are examples; rows without one are told.
+    offset
+        How many results of this query come before the first of this page.
+    fast
+        Accept an approximate answer where that is faster.
+    definitions
+        Columns for the cut of this query only, each ``g_r = mag_g - mag_r``.
     """
 
     galaxies: tuple[int, ...] = ()
@@ -64,15 +75,31 @@ class Query:
     min_separation: float = MIN_SEPARATION_ARCSEC
     position_limit: float = POSITION_LIMIT_ARCSEC
     invert_pictures: bool = False
+    rejects: tuple[int, ...] = ()
+    position_table: PositionTable | None = None
+    offset: int = 0
+    fast: bool = False
+    definitions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (self.galaxies or self.positions or self.images or len(self.vectors)):
+        given = (self.galaxies, self.positions, self.images, self.vectors)
+        if not any(map(len, given)) and self.position_table is None:
             raise SettingsError(
-                "nothing to search by; give --galaxy ID, --position 'RA DEC', --image FILE "
-                "or --vector FILE"
+                "nothing to search by; give --galaxy ID, --position 'RA DEC', --positions FILE, "
+                "--image FILE or --vector FILE"
             )
         if not 1 <= self.k <= MAX_K:
             raise SettingsError(f"-k {self.k} is out of range; ask for 1 to {MAX_K} galaxies")
+        if self.offset < 0 or self.k + self.offset > MAX_K:
+            raise SettingsError(
+                f"--offset {self.offset} is out of range; with -k {self.k} it may be 0 to "
+                f"{MAX_K - self.k}"
+            )
+        both = sorted(set(self.galaxies) & set(self.rejects))
+        if both:
+            raise SettingsError(
+                f"galaxy {both[0]} is given both as an example and as a reject; drop one of them"
+            )
         if not (math.isfinite(self.min_separation) and 0 <= self.min_separation <= 648_000):
             raise SettingsError(
                 f"--min-separation {self.min_separation} is not an angle from 0 to 648000 arcsec; "
@@ -82,6 +109,11 @@ class Query:
             raise SettingsError(
                 f"--position-limit {self.position_limit} is not an angle up to 3600 arcsec"
             )
+
+    @property
+    def reach(self) -> int:
+        """How many results are ranked: this page and all before it."""
+        return self.offset + self.k
 
 
 def read_vectors(path: Path) -> tuple[npt.NDArray[np.floating], ...]:

@@ -24,13 +24,14 @@ class Provenance:
     """Published neighbor run of the encoder, or None; only the route ``list`` walks it."""
 
     route: str
-    """How the rows were reached: ``list`` (neighbor list walked) or ``filter`` (cut first)."""
+    """How the rows were reached: ``filter`` (cut first), ``list`` (neighbor list walked) or
+    ``fast`` (approximate index)."""
 
     exact: bool
     """Is this provably the same answer as comparing every galaxy?"""
 
     matched: int
-    """Embedded galaxies that satisfied the cut and the cone."""
+    """Embedded galaxies that satisfied the cut and the cone, as far as they were counted."""
 
     k: int
     """Rows asked for."""
@@ -58,6 +59,18 @@ class Provenance:
 
     time: datetime
     """When the answer was made, UTC."""
+
+    matched_is_bound: bool = False
+    """Did more than ``matched`` satisfy them? Counting stopped there."""
+
+    expected_recall: float | None = None
+    """Of an approximate answer, the share of the exact one to expect; None where exact."""
+
+    offset: int = 0
+    """Results of this query before the first row, on earlier pages."""
+
+    definitions: tuple[str, ...] = ()
+    """Columns defined for this query only, as they were typed."""
 
 
 @dataclass(frozen=True)

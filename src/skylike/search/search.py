@@ -1,6 +1,7 @@
 """Answer a composite query: examples to a target, matching rows ranked and proven, results told."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -8,21 +9,26 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
-from skylike.cuts import GALAXY_KINDS, parse_cut
 from skylike.database.comments import ColumnMeaning
 from skylike.embeddings.store import EncoderRecord, fetch_active_encoder, fetch_encoder
 from skylike.progress import SILENT, Progress
-from skylike.search import store
+from skylike.search import store, store_compact
+from skylike.search.bounds import CompactQuery, of_stored, of_vector
+from skylike.search.clock import Clock
 from skylike.search.exact import Ranking
-from skylike.search.examples import Example, Target, combine, unique
-from skylike.search.filter_route import ROUTE, Clock, FilterRoute
-from skylike.search.locate import galaxy_example, position_example, vector_example
+from skylike.search.examples import SAME_DIRECTION, Example, Target, combine, unique
+from skylike.search.explain import explained
+from skylike.search.locate import locate
 from skylike.search.query import Query
 from skylike.search.result import Provenance, SearchResult
+from skylike.search.routes.choice import find
+from skylike.search.routes.searching import Searching
 from skylike.search.separate import nearest_separation
 from skylike.search.store_stale import count_stale, fetch_published_run
 from skylike.search.store_statements import Scope
-from skylike.search.tell import equivalent_sql, in_words, short_note, stale_note
+from skylike.search.store_vocabulary import fetch_vocabulary
+from skylike.search.tell import equivalent_sql, in_words, joined_notes, short_note, stale_note
+from skylike.search.vocabulary import Vocabulary
 
 OWN_MEANINGS = {
     "rank": ColumnMeaning("Place in the answer, 1 is the best", None, "meta.number"),
@@ -79,8 +85,9 @@ def search(
     Returns
     -------
     SearchResult
-        Exact: the order is that of the float64 cosines of the stored embeddings, each divided by
-        its own norm, ties by galaxy_id, and no matching galaxy is missing.
+        Exact, unless ``query.fast`` allowed less and the provenance says so: the order is that of
+        the float64 cosines of the stored embeddings, each divided by its own norm, ties by
+        galaxy_id, and no matching galaxy is missing.
 
     Raises
     ------
@@ -102,41 +109,50 @@ def answer(
     explain: bool = False,
     progress: Progress = SILENT,
 ) -> Answer:
-    """Do as :func:`search` and keep the examples; ``explain`` ranks once more for the plan."""
-    cut = parse_cut(query.where, GALAXY_KINDS) if query.where is not None else None
+    """Do as :func:`search`, keep the examples, and ``explain``: run the scan again for its plan."""
     clock = Clock()
     with store.reading(engine, timeout_s=timeout_s) as connection:
         record = _encoder(connection, encoder)
+        words = fetch_vocabulary(connection, query.definitions)
+        cut = words.parse(query.where)
         with clock.step("examples"):
-            examples = _examples(connection, query, record, device=device, progress=progress)
-            target = combine(examples)
-        scope = Scope(record.encoder_id, cut, query.cone, target.galaxy_ids)
-        with clock.step("count matching rows"):
-            matched = store.count_matching(connection, scope)
-        route = FilterRoute(connection, query, scope, target, clock)
-        ranking = route.rank()
+            located = locate(connection, query, record, device=device, progress=progress)
+            examples = unique(located.examples)
+            target = _target(connection, record, examples, located.rejects)
+        scope = Scope(record.encoder_id, cut, query.cone, target.excluded_ids, words.scores)
+        compact = _compact(connection, record, target, least_similar=query.least_similar)
+        searching = Searching(connection, query, record, scope, target, compact, clock)
+        run = fetch_published_run(connection, encoder_id=record.encoder_id)
+        found = find(searching, run)
         with clock.step("rows of the result"):
-            rows, meanings = _rows(connection, ranking, target)
-            run = fetch_published_run(connection, encoder_id=record.encoder_id)
+            page = _page(found.ranking, query)
+            rows, meanings = _rows(connection, page, target, query, words)
             n_stale = count_stale(
                 connection,
                 encoder_id=record.encoder_id,
-                galaxy_ids=[*target.galaxy_ids, *ranking.galaxy_ids.tolist()],
+                galaxy_ids=[*target.galaxy_ids, *page.galaxy_ids.tolist()],
             )
-        sql = equivalent_sql(query, scope, examples, target, ranking, matched=matched)
-        explanation = route.explain(sql) if explain else None
+        sql = equivalent_sql(query, scope, examples, target, found.ranking)
+        explanation = explained(searching, found, sql) if explain else None
     provenance = Provenance(
-        query=in_words(query, examples),
+        query=in_words(query, examples, located.rejects),
         encoder=record.name,
         run_id=None if run is None else run.run_id,
-        route=ROUTE,
-        exact=True,
-        matched=matched,
+        route=found.route,
+        exact=found.is_exact,
+        expected_recall=None if found.is_exact else found.recall,
+        matched=found.matched,
+        matched_is_bound=not found.is_counted,
         k=query.k,
+        offset=query.offset,
         cut=query.where,
+        definitions=query.definitions,
         cone=query.cone,
         min_separation_arcsec=query.min_separation,
-        note=short_note(query, ranking, matched=matched),
+        note=joined_notes(
+            short_note(query, found.ranking, matched=found.matched, is_bound=not found.is_counted),
+            located.note,
+        ),
         stale=stale_note(n_stale, run, encoder=record.name),
         sql=sql,
         version=version("skylike"),
@@ -151,49 +167,55 @@ def _encoder(connection: Connection, name: str | None) -> EncoderRecord:
     return record
 
 
-def _examples(
+def _target(
     connection: Connection,
-    query: Query,
-    encoder: EncoderRecord,
-    *,
-    device: str,
-    progress: Progress,
-) -> list[Example]:
-    examples = [galaxy_example(connection, galaxy_id, encoder) for galaxy_id in query.galaxies]
-    examples += [
-        position_example(connection, position, encoder, limit=query.position_limit / 3600)
-        for position in query.positions
-    ]
-    if query.images:
-        from skylike.search.pictures import (  # noqa: PLC0415 - FITS and HDF5 take a second to import
-            embed_pictures,
-        )
+    record: EncoderRecord,
+    examples: Sequence[Example],
+    rejects: Sequence[Example],
+) -> Target:
+    if len(examples) == 1 and not rejects:
+        return combine(examples)
+    return combine(examples, rejects, store_compact.fetch_basis(connection, record))
 
-        examples += embed_pictures(
-            query.images,
-            encoder=encoder,
-            device=device,
-            invert_pictures=query.invert_pictures,
-            progress=progress,
+
+def _compact(
+    connection: Connection, record: EncoderRecord, target: Target, *, least_similar: bool
+) -> CompactQuery:
+    """Find the target among compact vectors: stored where it is a galaxy, else projected."""
+    slack = record.compact_slack or 0.0
+    if len(target.galaxy_ids) == 1 and target.rounding < SAME_DIRECTION:
+        stored = store_compact.fetch_compact(
+            connection, encoder_id=record.encoder_id, galaxy_id=target.galaxy_ids[0]
         )
-    examples += [
-        vector_example(vector, number, encoder) for number, vector in enumerate(query.vectors, 1)
-    ]
-    return unique(examples)
+        if stored is not None:
+            return of_stored(stored, slack=slack, least_similar=least_similar)
+    basis = store_compact.fetch_basis(connection, record)
+    return of_vector(target.vector, basis, slack=slack, least_similar=least_similar)
+
+
+def _page(ranking: Ranking, query: Query) -> Ranking:
+    """Leave out what was on the pages before."""
+    return replace(
+        ranking,
+        galaxy_ids=ranking.galaxy_ids[query.offset :],
+        similarities=ranking.similarities[query.offset :],
+        points=ranking.points[query.offset :],
+    )
 
 
 def _rows(
-    connection: Connection, ranking: Ranking, target: Target
+    connection: Connection, page: Ranking, target: Target, query: Query, words: Vocabulary
 ) -> tuple[pa.Table, dict[str, ColumnMeaning]]:
-    catalog = store.fetch_galaxies(connection, ranking.galaxy_ids)
-    apart = nearest_separation(ranking.points, target.anchors)
+    catalog = store.fetch_galaxies(connection, page.galaxy_ids, words)
+    apart = nearest_separation(page.points, target.anchors)
+    first = query.offset + 1
     own = {
-        "rank": pa.array(np.arange(1, len(apart) + 1, dtype=np.int32)),
+        "rank": pa.array(np.arange(first, first + len(apart), dtype=np.int32)),
         "galaxy_id": catalog["galaxy_id"],
-        "similarity": pa.array(ranking.similarities),
+        "similarity": pa.array(page.similarities),
         "separation": pa.array(apart, mask=np.isnan(apart)),
     }
     others = {name: catalog[name] for name in catalog.column_names if name not in own}
     rows = pa.table(own | others)
-    known = OWN_MEANINGS | store.fetch_meanings(connection)
+    known = OWN_MEANINGS | store.fetch_meanings(connection) | words.meanings()
     return rows, {name: known[name] for name in rows.column_names}

@@ -1,10 +1,9 @@
 """What a search reads, all SQL of this stage: nothing is written, all statements see one moment."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,21 +11,21 @@ import pyarrow as pa
 import sqlalchemy as sa
 from psycopg import sql
 from psycopg.errors import QueryCanceled
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import ClauseElement, Select
 
+from skylike.cuts import value_expression
 from skylike.database.comments import ColumnMeaning, read_meanings
-from skylike.database.copy import iter_halfvec_rows
-from skylike.database.engine import SCHEMA, connect
+from skylike.database.copy import iter_fixed_rows, iter_halfvec_rows
+from skylike.database.engine import connect
 from skylike.database.sql_files import statement
-from skylike.database.tables import galaxy, survey
+from skylike.database.tables import galaxy
+from skylike.embeddings.store_tables import VectorTables, qualified
 from skylike.errors import DatabaseError, EmptyStageError
 from skylike.images.index import CutoutIndex
 from skylike.images.store import fetch_files
-from skylike.search.store_statements import Scope, count_statement, ranking_statement
+from skylike.search.store_statements import G, S, cut_columns
+from skylike.search.vocabulary import Vocabulary
 
 Identifiers = npt.NDArray[np.int32]
 
@@ -38,6 +37,7 @@ _ARROW_TYPES: Final = {
     sa.BigInteger: pa.int64(),
     sa.REAL: pa.float32(),
     sa.Text: pa.string(),
+    sa.Boolean: pa.bool_(),
 }
 
 
@@ -151,32 +151,6 @@ def fetch_nearest(
     return None if row is None else (row.galaxy_id, row.separation)
 
 
-def count_matching(connection: Connection, scope: Scope) -> int:
-    """Count the rows that a search is among.
-
-    Always in full: it reads no vectors, and the exact route reads all of them afterwards.
-    """
-    return int(connection.scalar(count_statement(scope)) or 0)
-
-
-def fetch_ranked(
-    connection: Connection,
-    scope: Scope,
-    vector: npt.NDArray[np.float16],
-    *,
-    limit: int,
-    least_similar: bool,
-) -> tuple[Identifiers, npt.NDArray[np.float64]]:
-    """Fetch the best rows by pgvector: identifiers (n,) and distances (n,), NaN for undefined."""
-    ranking = ranking_statement(scope, vector, limit=limit, least_similar=least_similar)
-    rows = connection.execute(ranking).all()
-    ids = np.fromiter((row.galaxy_id for row in rows), np.int32, len(rows))
-    distances = np.fromiter(
-        (np.nan if row.distance is None else row.distance for row in rows), np.float64, len(rows)
-    )
-    return ids, distances
-
-
 def iter_vectors(
     connection: Connection, *, encoder_id: int, galaxy_ids: Identifiers, dimension: int
 ) -> Iterator[tuple[Identifiers, npt.NDArray[np.float16]]]:
@@ -184,49 +158,88 @@ def iter_vectors(
     if not len(galaxy_ids):
         return
     query = sql.SQL(
-        "SELECT galaxy_id, embedding FROM {}"
-        " WHERE encoder_id = {} AND galaxy_id = ANY({}::integer[])"
+        "SELECT galaxy_id, embedding FROM {} WHERE galaxy_id = ANY({}::integer[])"
     ).format(
-        sql.Identifier(SCHEMA, "embedding"),
-        sql.Literal(encoder_id),
+        qualified(VectorTables(encoder_id).vectors),
         sql.Literal([int(galaxy_id) for galaxy_id in galaxy_ids]),
     )
     yield from iter_halfvec_rows(connection, query, dimension=dimension, batch_rows=1024)
 
 
-def fetch_positions(
-    connection: Connection, galaxy_ids: Identifiers
-) -> tuple[Identifiers, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Fetch where galaxies are: identifiers (n,) ascending, ra and dec (n,) ICRS degrees."""
-    rows = connection.execute(
-        statement("search_positions"), {"galaxy_ids": galaxy_ids.tolist()}
-    ).all()
-    ids = np.fromiter((row.galaxy_id for row in rows), np.int32, len(rows))
-    ra = np.fromiter((row.ra for row in rows), np.float64, len(rows))
-    dec = np.fromiter((row.dec for row in rows), np.float64, len(rows))
-    return ids, ra, dec
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Embeddings of some galaxies with their places, all (n,) but the vectors (n, d) float16."""
+
+    galaxy_ids: Identifiers
+    vectors: npt.NDArray[np.float16]
+    ra: npt.NDArray[np.float64]
+    dec: npt.NDArray[np.float64]
 
 
-def fetch_galaxies(connection: Connection, galaxy_ids: Identifiers) -> pa.Table:
+def fetch_embeddings(
+    connection: Connection, *, encoder_id: int, galaxy_ids: Identifiers, dimension: int
+) -> Embeddings:
+    """Fetch embeddings and ICRS positions (degrees) of galaxies, in any order."""
+    tables = VectorTables(encoder_id)
+    query = sql.SQL(
+        "SELECT e.galaxy_id, e.embedding, c.ra, c.dec FROM {vectors} AS e"
+        " JOIN {compact} AS c ON c.galaxy_id = e.galaxy_id"
+        " WHERE e.galaxy_id = ANY ({ids}::integer[]) AND c.galaxy_id = ANY ({ids}::integer[])"
+    ).format(
+        vectors=qualified(tables.vectors),
+        compact=qualified(tables.compact),
+        ids=sql.Literal(galaxy_ids.tolist()),
+    )
+    halfvec = np.dtype([("header", ">i2", (2,)), ("entries", ">f2", (dimension,))])
+    columns: list[tuple[str, npt.DTypeLike]] = [
+        ("galaxy_id", ">i4"),
+        ("vector", halfvec),
+        ("ra", ">f8"),
+        ("dec", ">f8"),
+    ]
+    parts = list(iter_fixed_rows(connection, query, columns, batch_rows=4096))
+    rows = np.concatenate(parts) if parts else np.empty(0, np.dtype(columns))
+    return Embeddings(
+        galaxy_ids=rows["galaxy_id"].astype(np.int32),
+        vectors=rows["vector"]["entries"].astype(np.float16),  # (n, d)
+        ra=rows["ra"].astype(np.float64),
+        dec=rows["dec"].astype(np.float64),
+    )
+
+
+def fetch_magnitude(connection: Connection, *, galaxy_id: int, band: str) -> float | None:
+    """Fetch the magnitude of a galaxy in a band, None where it has none."""
+    column = galaxy.c[f"mag_{band}"]
+    found = connection.scalar(sa.select(column).where(galaxy.c.galaxy_id == galaxy_id))
+    return None if found is None else float(found)
+
+
+def fetch_galaxies(connection: Connection, galaxy_ids: Identifiers, words: Vocabulary) -> pa.Table:
     """Fetch the catalog rows of galaxies in the order given, without columns that hold nothing.
 
     Returns
     -------
     pyarrow.Table
-        galaxy_id, survey, object_id, then the other columns of ``galaxy`` with at least one value.
+        galaxy_id, survey, object_id, then the other columns of ``galaxy``, derived columns and
+        scores with at least one value.
     """
-    columns = [survey.c.name.label("survey"), galaxy.c.object_id]
-    columns += [c for c in galaxy.c if c.name not in _BOOKKEEPING and c.name != "galaxy_id"]
+    known = cut_columns(G, words.scores)
+    columns = [S.c.name.label("survey"), G.c.object_id]
+    columns += [c for c in G.c if c.name not in _BOOKKEEPING and c.name != "galaxy_id"]
+    columns += [
+        value_expression(column.value, known).label(name) for name, column in words.derived.items()
+    ]
+    columns += [known[name].label(name) for name in words.score_columns]
     rows = connection.execute(
-        sa.select(galaxy.c.galaxy_id, *columns)
-        .join(survey, survey.c.survey_id == galaxy.c.survey_id)
-        .where(galaxy.c.galaxy_id == sa.any_(sa.literal(galaxy_ids.tolist(), sa.ARRAY(sa.Integer))))
+        sa.select(G.c.galaxy_id, *columns)
+        .join(S, S.c.survey_id == G.c.survey_id)
+        .where(G.c.galaxy_id == sa.any_(sa.literal(galaxy_ids.tolist(), sa.ARRAY(sa.Integer))))
     ).all()
     place = {int(galaxy_id): n for n, galaxy_id in enumerate(galaxy_ids)}
     ordered = sorted(rows, key=lambda row: place[row.galaxy_id])
     arrays = {
         column.name: pa.array([row[n] for row in ordered], _arrow_type(column.type))
-        for n, column in enumerate([galaxy.c.galaxy_id, *columns])
+        for n, column in enumerate([G.c.galaxy_id, *columns])
     }
     needed = ("galaxy_id", "survey", "object_id", "ra", "dec")
     held = {
@@ -268,31 +281,3 @@ def fetch_cutouts(
         psf_size=np.full((len(rows), 3), np.nan, np.float32),
         files=fetch_files(connection),
     )
-
-
-class _Explained(Executable, ClauseElement):
-    """``EXPLAIN (ANALYZE)`` of a statement."""
-
-    inherit_cache = False
-
-    def __init__(self, explained: Select[Any]) -> None:
-        self.explained = explained
-
-
-@compiles(_Explained, "postgresql")
-def _compile_explained(element: _Explained, compiler: SQLCompiler, **options: object) -> str:
-    return f"EXPLAIN (ANALYZE, BUFFERS, SETTINGS) {compiler.process(element.explained, **options)}"
-
-
-def explain_ranking(
-    connection: Connection,
-    scope: Scope,
-    vector: npt.NDArray[np.float16],
-    *,
-    limit: int,
-    least_similar: bool,
-) -> str:
-    """Run :func:`fetch_ranked`'s statement once more and return the server's plan with timings."""
-    ranking = ranking_statement(scope, vector, limit=limit, least_similar=least_similar)
-    plan = "\n".join(connection.execute(_Explained(ranking)).scalars())
-    return re.sub(r"'\[[-+.,0-9e]+\]'", "'[...]'", plan)  # the query vector, up to 20 kB

@@ -18,11 +18,31 @@ def count_stale(connection: Connection, *, encoder_id: int, galaxy_ids: Sequence
 
 @dataclass(frozen=True)
 class PublishedRun:
-    """The neighbor run that readers see, and whether its input has changed since it was read."""
+    """The neighbor run that readers see, and whether its input has changed since it was read.
+
+    Attributes
+    ----------
+    k, band, width
+        Length of the lists and their window in magnitude; band and width are None without one.
+    recall
+        As measured on a sample when the run was built.
+    is_certain
+        Was what the run has seen recorded? Not by versions before 0.2.
+    """
 
     run_id: int
+    k: int
+    band: str | None
+    width: float | None
+    recall: float
     catalog_is_newer: bool
     embeddings_are_newer: bool
+    is_certain: bool
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the lists were provably made of all that searches compare now."""
+        return self.is_certain and not (self.catalog_is_newer or self.embeddings_are_newer)
 
 
 def fetch_published_run(connection: Connection, *, encoder_id: int) -> PublishedRun | None:

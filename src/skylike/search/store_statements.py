@@ -1,6 +1,6 @@
-"""The statements that rank: for the server with parameters, for people with values in place."""
+"""The statements of a search: for the server with parameters, for people with values in place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -8,23 +8,36 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import ColumnElement, Select
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, REAL
 
 from skylike.cuts import GALAXY_KINDS, Cut, to_expression
 from skylike.cuts.coordinates import Cone
 from skylike.cuts.written import written
 from skylike.database.engine import SCHEMA
-from skylike.database.tables import embedding, galaxy, survey
+from skylike.database.tables import embedding, embedding_compact, galaxy, survey
+from skylike.embeddings.store_tables import VectorTables
+from skylike.search.sky_ranges import cone_ranges
 
 E = embedding.alias("e")
 G = galaxy.alias("g")
 S = survey.alias("s")
 
-CUT_COLUMNS: Final[dict[str, ColumnElement[object]]] = {
-    name: S.c.name if name == "survey" else G.c[name] for name in GALAXY_KINDS
-}
+COPIED: Final = frozenset(c.name for c in embedding_compact.columns) & frozenset(GALAXY_KINDS)
+"""Columns of ``galaxy`` that ``embedding_compact`` repeats."""
 
-_NAN: Final[ColumnElement[float]] = sa.literal_column("'NaN'::double precision", DOUBLE_PRECISION)
+SCORE_PREFIX: Final = "score_"
+"""Columns of this name are the scores of a classifier: ``score_ring``."""
+
+_SCORES: Final = sa.table(
+    "classifier_score",
+    sa.column("name", sa.Text),
+    sa.column("galaxy_id", sa.Integer),
+    sa.column("score", REAL),
+    schema=SCHEMA,
+)
+
+Columns = dict[str, ColumnElement[Any]]
+Compared = ColumnElement[Any]
 
 
 @dataclass(frozen=True)
@@ -38,74 +51,198 @@ class Scope:
     cut, cone
         What galaxies must meet, or None.
     excluded
-        Galaxies that may not be results: the examples.
+        Galaxies that may not be results: the examples and the rejects.
+    scores
+        Names of the classifiers whose scores the cut may read.
     """
 
     encoder_id: int
     cut: Cut | None = None
     cone: Cone | None = None
     excluded: tuple[int, ...] = ()
+    scores: frozenset[str] = field(default=frozenset())
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether there is neither a cut nor a cone."""
+        return self.cut is None and self.cone is None
 
 
-def in_cone(cone: Cone) -> ColumnElement[bool]:
+def compact_table(encoder_id: int) -> sa.FromClause:
+    """Return the partition of ``embedding_compact`` that one encoder has, as ``c``."""
+    columns = [sa.column(c.name, c.type) for c in embedding_compact.columns]
+    name = VectorTables(encoder_id).compact
+    return sa.table(name, *columns, schema=SCHEMA).alias("c")
+
+
+def vector_table(encoder_id: int) -> sa.FromClause:
+    """Return the partition of ``embedding`` that one encoder has, as ``e``."""
+    columns = [sa.column(c.name, c.type) for c in embedding.columns]
+    name = VectorTables(encoder_id).vectors
+    return sa.table(name, *columns, schema=SCHEMA).alias("e")
+
+
+def cut_columns(source: sa.FromClause, scores: frozenset[str]) -> Columns:
+    """Map what a cut may name to columns: of ``source`` where it holds them, else of ``galaxy``."""
+    here = COPIED if "compact" in source.c else frozenset({"galaxy_id"})
+    columns: Columns = {
+        name: source.c[name] if name in here else G.c[name]
+        for name in GALAXY_KINDS
+        if name != "survey"
+    }
+    columns["survey"] = S.c.name
+    for name in scores:
+        columns[SCORE_PREFIX + name] = (
+            sa.select(_SCORES.c.score)
+            .where(_SCORES.c.name == sa.literal(name), _SCORES.c.galaxy_id == source.c.galaxy_id)
+            .correlate(source)
+            .scalar_subquery()
+        )
+    return columns
+
+
+def _joined(source: sa.FromClause, scope: Scope, *, always: bool = False) -> sa.FromClause:
+    """Join to a table of vectors what the cut needs besides."""
+    named = scope.cut.columns if scope.cut is not None else frozenset()
+    is_compact = "compact" in source.c
+    beyond = {name for name in named if name in GALAXY_KINDS and name != "survey"} - COPIED
+    tables = source
+    if always or beyond or not (is_compact or scope.is_everything):
+        tables = tables.join(G, G.c.galaxy_id == source.c.galaxy_id)
+    if "survey" in named:
+        survey_id = source.c.survey_id if is_compact else G.c.survey_id
+        tables = tables.join(S, S.c.survey_id == survey_id)
+    return tables
+
+
+def in_cone(cone: Cone, ra: Compared, dec: Compared) -> ColumnElement[bool]:
     """Is the galaxy in the cone? Inlined by the server, so that the index on (dec, ra) serves."""
     function = getattr(sa.func, SCHEMA).in_cone
     center = [sa.literal(value, DOUBLE_PRECISION) for value in (cone.ra, cone.dec, cone.radius)]
-    return sa.type_coerce(function(G.c.ra, G.c.dec, *center), sa.Boolean)
+    return sa.type_coerce(function(ra, dec, *center), sa.Boolean)
 
 
-def _conditions(scope: Scope) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [E.c.encoder_id == sa.literal(scope.encoder_id)]
+def _conditions(source: sa.FromClause, scope: Scope) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
     if scope.cut is not None:
-        conditions.append(to_expression(scope.cut, CUT_COLUMNS))
+        conditions.append(to_expression(scope.cut, cut_columns(source, scope.scores)))
     if scope.cone is not None:
-        conditions.append(in_cone(scope.cone))
+        place = source if "compact" in source.c else G
+        if place is source:
+            ranges = cone_ranges(scope.cone)
+            healpix = source.c.healpix29
+            if ranges:
+                conditions.append(sa.or_(*[healpix.between(*ends) for ends in ranges]))
+        conditions.append(in_cone(scope.cone, place.c.ra, place.c.dec))
     if scope.excluded:
-        conditions.append(_none_of(scope.excluded))
+        conditions.append(_none_of(source, scope.excluded))
     return conditions
 
 
-def _none_of(galaxy_ids: tuple[int, ...]) -> ColumnElement[bool]:
+def _none_of(source: sa.FromClause, galaxy_ids: tuple[int, ...]) -> ColumnElement[bool]:
     if len(galaxy_ids) == 1:
-        return E.c.galaxy_id != sa.literal(galaxy_ids[0])
-    return E.c.galaxy_id.not_in(galaxy_ids)
+        return source.c.galaxy_id != sa.literal(galaxy_ids[0])
+    return source.c.galaxy_id.not_in(galaxy_ids)
 
 
-def _matching(scope: Scope, *columns: ColumnElement[Any]) -> Select[Any]:
-    tables: sa.FromClause = E
-    if scope.cut is not None or scope.cone is not None:
-        tables = tables.join(G, G.c.galaxy_id == E.c.galaxy_id)
-    if scope.cut is not None and "survey" in scope.cut.columns:
-        tables = tables.join(S, S.c.survey_id == G.c.survey_id)
-    return sa.select(*columns).select_from(tables).where(*_conditions(scope))
+def _literal(half: npt.NDArray[np.float16]) -> ColumnElement[Any]:
+    return sa.literal(half, HALFVEC(len(half)))
 
 
-def count_statement(scope: Scope) -> Select[tuple[int]]:
-    """Count the rows that a search is among."""
-    return _matching(scope, sa.func.count())
+def arrays(rows: Select[Any]) -> Select[Any]:
+    """Gather each column of a query in one binary array, in the order of the rows.
+
+    :func:`skylike.search.store.read_arrays` decodes them: thousands of rows in one, at the cost of
+    a copy. The arrays are NULL where there are no rows.
+    """
+    found = rows.subquery("found")
+    return sa.select(*[sa.func.array_send(sa.func.array_agg(column)) for column in found.c])
 
 
-def ranking_statement(
-    scope: Scope, vector: npt.NDArray[np.float16], *, limit: int, least_similar: bool
-) -> Select[tuple[int, float | None]]:
-    """Rank all rows of the scope by pgvector's cosine distance to a vector (d,).
+def compared_statement(
+    scope: Scope, half: npt.NDArray[np.float16], *, limit: int
+) -> Select[tuple[int, float]]:
+    """Compare up to ``limit`` matching rows, whichever come first, by their compact vectors."""
+    c = compact_table(scope.encoder_id)
+    distance = c.c.compact.l2_distance(_literal(half)).label("distance")
+    return (
+        sa.select(c.c.galaxy_id, distance)
+        .select_from(_joined(c, scope))
+        .where(*_conditions(c, scope))
+        .limit(limit)
+    )
 
-    Columns ``galaxy_id`` and ``distance``, which is NULL for rows without a direction (zero
-    vectors); those come last.
+
+def nearest_statement(
+    scope: Scope, half: npt.NDArray[np.float16], *, limit: int, farthest: bool
+) -> Select[tuple[int, float]]:
+    """Compare all matching rows by their compact vectors and keep the nearest, or the farthest.
 
     The sort key is an expression around the operator: no index, approximate or not, can give that
-    order, so the planner has no choice but to compute every distance. A bare ``ORDER BY embedding
-    <=> q`` beside a cut lets it take an approximate index and return too few rows without a word
-    (1.8 of 20, measured).
+    order, so the planner has no choice but to compute every distance. A bare ``ORDER BY compact <->
+    q`` beside a cut lets it take an approximate index and return too few rows without a word (1.8
+    of 20, measured).
     """
-    distance = sa.func.nullif(
-        E.c.embedding.cosine_distance(sa.literal(vector, HALFVEC(len(vector)))), _NAN
-    ).label("distance")
-    direction = distance.desc() if least_similar else distance.asc()
+    c = compact_table(scope.encoder_id)
+    distance = c.c.compact.l2_distance(_literal(half)).label("distance")
+    key = distance + sa.literal(0.0, DOUBLE_PRECISION)
     return (
-        _matching(scope, E.c.galaxy_id, distance)
-        .order_by(direction.nulls_last(), E.c.galaxy_id)
+        sa.select(c.c.galaxy_id, distance)
+        .select_from(_joined(c, scope))
+        .where(*_conditions(c, scope))
+        .order_by(key.desc() if farthest else key.asc())
         .limit(limit)
+    )
+
+
+def approximate_statement(
+    scope: Scope, half: npt.NDArray[np.float16], *, limit: int
+) -> Select[tuple[int, float]]:
+    """Take the nearest rows from the approximate index on compact vectors (see store.indexing)."""
+    c = compact_table(scope.encoder_id)
+    typed = sa.cast(c.c.compact, HALFVEC(len(half)))
+    compared: Compared = typed.op("<->", return_type=DOUBLE_PRECISION())(_literal(half))
+    distance = compared.label("distance")
+    return (
+        sa.select(c.c.galaxy_id, distance)
+        .select_from(_joined(c, scope))
+        .where(*_conditions(c, scope))
+        .order_by(distance)
+        .limit(limit)
+    )
+
+
+def cosines_statement(
+    encoder_id: int, half: npt.NDArray[np.float16], galaxy_ids: npt.NDArray[np.int32]
+) -> Select[tuple[int, float]]:
+    """Compute the cosine of some embeddings with a vector (d,), as pgvector does: in float32."""
+    e = vector_table(encoder_id)
+    ids = sa.literal(galaxy_ids.tolist(), sa.ARRAY(sa.Integer))
+    cosine = (1 - e.c.embedding.cosine_distance(_literal(half))).label("cosine")
+    return sa.select(e.c.galaxy_id, cosine).where(e.c.galaxy_id == sa.any_(ids))
+
+
+def listed_statement(
+    scope: Scope, lists: sa.FromClause, *, galaxy_id: int, run_id: int
+) -> Select[tuple[int, float, int]]:
+    """Walk the neighbor list of a galaxy: those that match, in the order of the list."""
+    c = compact_table(scope.encoder_id)
+    entry = (
+        sa.func.unnest(lists.c.neighbor_ids, lists.c.similarities)
+        .table_valued("neighbor_id", "similarity", with_ordinality="rank", name="entry")
+        .render_derived()
+    )
+    tables = lists.join(entry, sa.true())
+    matching = _joined(c, scope)
+    return (
+        sa.select(c.c.galaxy_id, sa.cast(entry.c.similarity, DOUBLE_PRECISION).label("similarity"))
+        .select_from(tables.join(matching, c.c.galaxy_id == entry.c.neighbor_id))
+        .where(
+            lists.c.run_id == sa.literal(run_id),
+            lists.c.galaxy_id == sa.literal(galaxy_id),
+            *_conditions(c, scope),
+        )
+        .order_by(entry.c.rank)
     )
 
 
@@ -115,6 +252,7 @@ def typed_sql(
     example: tuple[int, ...] | npt.NDArray[np.float64],
     least_similar: bool,
     limit: int,
+    offset: int = 0,
     dropped: tuple[int, ...] = (),
     has_undefined: bool = False,
     comments: tuple[str, ...] = (),
@@ -132,9 +270,9 @@ def typed_sql(
     comments
         Lines to put first.
     """
-    conditions = _conditions(scope)
+    conditions = [E.c.encoder_id == sa.literal(scope.encoder_id), *_conditions(E, scope)]
     if dropped:
-        conditions.append(_none_of(dropped))
+        conditions.append(_none_of(E, dropped))
     if has_undefined:
         conditions.append(sa.func.l2_norm(E.c.embedding) > sa.literal(0))
     distance, source = _typed_example(scope.encoder_id, example)
@@ -152,7 +290,7 @@ def typed_sql(
             f"CROSS JOIN ({source}) AS q",
             "WHERE " + "\n  AND ".join(map(written, conditions)),
             f"ORDER BY {key}, e.galaxy_id",
-            f"LIMIT {limit};",
+            f"LIMIT {limit};" if not offset else f"LIMIT {limit} OFFSET {offset};",
         ]
     )
 

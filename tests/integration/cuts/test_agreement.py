@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, REAL
 
-from skylike.cuts import parse_cut, to_expression, to_mask
+from skylike.cuts import (
+    Derived,
+    parse_cut,
+    parse_definition,
+    to_expression,
+    to_mask,
+    value_expression,
+)
 from skylike.cuts.kinds import kind_of_type
 from skylike.cuts.written import written
 
@@ -37,6 +44,22 @@ COLUMNS = {column.name: column for column in TABLE.columns}
 ROWS = 60
 
 
+def _derived() -> dict[str, Derived]:
+    made: dict[str, Derived] = {}
+    for text in (
+        "sum = a + b",
+        "bits = big & 4097",
+        "bright = sum < 18.1 OR p",
+        "word = coalesce(t, s)",
+    ):
+        one = parse_definition(text, KINDS, made)
+        made[one.name] = one
+    return made
+
+
+DERIVED = _derived()
+
+
 def _with_nulls(values: list[object], rng: np.random.Generator) -> list[object]:
     drawn = [values[k] for k in rng.integers(len(values), size=ROWS)]
     return [None if rng.random() < 0.15 else value for value in drawn]
@@ -47,7 +70,19 @@ def _values() -> dict[str, list[object]]:
     reals: list[object] = [
         float(np.float32(x)) for x in (0, 1, -1, 0.5, 18.1, 17.5, 22.5, -99, 1e38, 3e-39, -3.3e38)
     ]
-    doubles: list[object] = [0.0, 1.0, -2.5, 18.1, 1e-300, 1e300, -1.7e308, 5e-324, 90.0, 30.0]
+    doubles: list[object] = [
+        0.0,
+        -1e-310,
+        1.0,
+        -2.5,
+        18.1,
+        1e-300,
+        1e300,
+        -1.7e308,
+        5e-324,
+        90.0,
+        30.0,
+    ]
     times: list[object] = [f"2026-0{month}-01T00:00:00+00:00" for month in range(1, 6)]
     texts: list[object] = ["SER", "ser", "DEV", "", "a%b", "a_b", "\u00c9t\u00e9", "a\\b", "zz\nz"]
     return {
@@ -99,16 +134,16 @@ def trial(template_url: sa.URL) -> Iterator[Connection]:
 
 
 def rows_in_sql(trial: Connection, text: str) -> list[int]:
-    where = to_expression(parse_cut(text, KINDS), COLUMNS)
+    where = to_expression(parse_cut(text, KINDS, DERIVED), COLUMNS)
     return list(trial.scalars(sa.select(TABLE.c.n).where(where).order_by(TABLE.c.n)))
 
 
 def rows_in_numpy(text: str) -> list[int]:
-    return np.flatnonzero(to_mask(parse_cut(text, KINDS), ARRAYS)).tolist()
+    return np.flatnonzero(to_mask(parse_cut(text, KINDS, DERIVED), ARRAYS)).tolist()
 
 
 def rows_as_written(trial: Connection, text: str) -> list[int]:
-    where = written(to_expression(parse_cut(text, KINDS), COLUMNS)).replace("%", "%%")
+    where = written(to_expression(parse_cut(text, KINDS, DERIVED), COLUMNS)).replace("%", "%%")
     return list(
         trial.exec_driver_sql(f"SELECT n FROM cut_trial WHERE {where} ORDER BY n").scalars()
     )
@@ -179,6 +214,21 @@ _simple = st.one_of(
     st.sampled_from(
         ["in_cone(ra, dec, 10, 20, 60)", "in_cone('0 -90', 45)", "in_cone('1 2', '99 deg')"]
     ),
+    st.sampled_from(
+        [
+            "in_box(ra, dec, 300, 40, -60, 30)",
+            "in_box('90 -5', '360 90')",
+            "in_box(d, a, 0, 9, 0, 9)",
+        ]
+    ),
+    st.sampled_from(
+        [
+            "in_polygon('310 -50', '60 -40', '40 60', '10 0', '330 50')",
+            "in_polygon(ra, dec, 0, 40, 120, 45, 240, 50)",
+            "in_polygon(d, i, 20, -1, 40, -2, 40, 20, 20, 19)",
+        ]
+    ),
+    st.sampled_from(["bright", "sum > 2", "word = 'SER'", "sum = sum + bits"]),
 )
 
 
@@ -217,6 +267,10 @@ _conditions = st.recursive(_simple, _condition_forms, max_leaves=4)
 @example("i / 2 = 2.5 AND 5 / 2 - i < d")
 @example("big & -9223372036854775808 <> 0")
 @example("big & 9223372036854775807 = 9007199254740993")
+@example("NOT in_box(d, a, 0, 9, 0, 9) OR in_cone(d, a, 0, 0, 9)")
+@example("NOT in_cone(b, d, 1e-150, 0, 1e-150) AND NOT in_cone(d, d, 0, 0, 180)")
+@example("NOT in_polygon(d, d, 358.5, -2, 1.5, -2, 1.5, 2, 358.5, 2)")
+@example("in_box(ra, dec, 360, 360, -90, 90) OR in_box(ra, dec, 0, 360, 10, 90)")
 @example("a - b < 1.2 AND -a - -2.5 > 3 - d")
 @given(_conditions)
 def test_a_cut_chooses_the_same_rows_in_postgresql_and_numpy(trial: Connection, text: str):
@@ -276,3 +330,20 @@ def test_a_cut_on_one_column_is_compared_so_that_its_index_serves(trial: Connect
 
     trial.exec_driver_sql("SET LOCAL enable_seqscan = on")
     assert "Index Cond" in plan
+
+
+def test_derived_columns_can_be_shown_beside_others(trial: Connection):
+    shown = [value_expression(one.value, COLUMNS).label(one.name) for one in DERIVED.values()]
+    shown += [value_expression(parse_definition("c = 18.1", KINDS).value, COLUMNS).label("c")]
+
+    rows = trial.execute(sa.select(TABLE.c.a, TABLE.c.b, TABLE.c.big, *shown)).mappings().all()
+
+    assert len(rows) == ROWS
+    for row in rows:
+        known = row["a"] is not None and row["b"] is not None
+        assert (row["sum"] is not None) == known
+        assert not known or row["sum"] == pytest.approx(row["a"] + row["b"])
+        assert row["bits"] == (None if row["big"] is None else row["big"] & 4097)
+        assert row["bright"] in {True, False, None}
+        assert row["word"] is None or isinstance(row["word"], str)
+        assert row["c"] == 18.1

@@ -18,11 +18,19 @@ def test_default_separation_is_the_side_of_what_the_encoder_sees():
         ({"galaxies": (1,), "min_separation": -1.0}, "--min-separation -1"),
         ({"galaxies": (1,), "min_separation": float("nan")}, "--min-separation nan"),
         ({"galaxies": (1,), "position_limit": 0.0}, "--position-limit 0"),
+        ({"galaxies": (1,), "offset": -1}, "--offset -1"),
+        ({"galaxies": (1,), "offset": 9_000, "k": 1_001}, "--offset 9000.*0 to 8999"),
+        ({"galaxies": (1, 2), "rejects": (3, 2)}, "galaxy 2 is given both"),
+        ({"rejects": (3,)}, "nothing to search by"),
     ],
 )
 def test_query_when_impossible_names_the_option(options, message):
     with pytest.raises(SettingsError, match=message):
         Query(**options)
+
+
+def test_query_reaches_to_the_end_of_its_page():
+    assert Query(galaxies=(1,), k=10, offset=9_990).reach == 10_000
 
 
 def test_read_vectors_when_one_or_several_gives_one_or_several(tmp_path):
@@ -90,6 +98,7 @@ def test_defaults_of_the_command_are_those_of_the_library():
     assert defaults["min_separation"] == query.min_separation
     assert defaults["position_limit"] == query.position_limit
     assert defaults["k"] == query.k
+    assert defaults["offset"] == query.offset
 
 
 def test_formats_of_the_command_are_those_that_can_be_written():

@@ -1,0 +1,167 @@
+"""The galaxies that a search found, in Python."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from typing_extensions import override
+
+from skylike.errors import ImageFileError, SettingsError
+from skylike.interfaces.formats import Format, write_result
+from skylike.interfaces.notebook import html_table
+from skylike.interfaces.provenance import plain_items, summary
+from skylike.interfaces.rows import SHOWN, Rows
+from skylike.interfaces.sheet import check_sheet, make_sheet, save_sheet
+from skylike.interfaces.terminal import table_text
+from skylike.search.pictures import Tiles
+from skylike.search.result import Provenance, SearchResult
+from skylike.search.search import Answer
+
+FORMATS: Final = {
+    ".csv": Format.CSV,
+    ".json": Format.JSON,
+    ".fits": Format.FITS,
+    ".vot": Format.VOTABLE,
+    ".votable": Format.VOTABLE,
+    ".xml": Format.VOTABLE,
+    ".parquet": Format.PARQUET,
+    ".html": Format.HTML,
+    ".txt": Format.TABLE,
+}
+"""Format of a file, by its extension."""
+
+_FOR_PEOPLE: Final = ("rank", "galaxy_id", "similarity", "separation", "ra", "dec")
+"""Columns that a notebook shows, with the magnitudes and these:"""
+
+_ALSO_FOR_PEOPLE: Final = ("z_spec", "z_phot", "type", "survey")
+
+
+class Similar(Rows):
+    """The galaxies most like a query, best first, with how they were found."""
+
+    def __init__(self, answer: Answer, fetch_tiles: Callable[[Answer], Tiles]) -> None:
+        self._answer, self._fetch_tiles = answer, fetch_tiles
+        self._result = answer.result
+        super().__init__(
+            self._result.rows, self._result.meanings, plain_items(self._result.provenance)
+        )
+
+    @property
+    def provenance(self) -> Provenance:
+        """How the galaxies were found: enough to judge the answer, and to ask again."""
+        return self._result.provenance
+
+    @property
+    def sql(self) -> str:
+        """The statement that an analyst would type for the same answer."""
+        return self.provenance.sql
+
+    @property
+    def matched(self) -> int:
+        """Embedded galaxies that satisfied the cut and the cone."""
+        return self.provenance.matched
+
+    @property
+    def exact(self) -> bool:
+        """Whether this is provably the same answer as comparing every galaxy."""
+        return self.provenance.exact
+
+    @property
+    def galaxy_ids(self) -> npt.NDArray[np.int32]:
+        """The galaxies found, (n,) int32, best first."""
+        return np.asarray(self["galaxy_id"], dtype=np.int32)
+
+    @property
+    def similarities(self) -> npt.NDArray[np.float64]:
+        """Cosines of their embeddings with the query, (n,) float64."""
+        return np.asarray(self["similarity"], dtype=np.float64)
+
+    def sheet(self, path: str | Path | None = None, *, columns: int | None = None) -> Image.Image:
+        """Draw a contact sheet: the query first, framed, then the galaxies, 200 at most.
+
+        Parameters
+        ----------
+        path
+            A PNG file to write as well.
+        columns
+            Pictures in a row; None chooses.
+
+        Raises
+        ------
+        SettingsError
+            The file cannot be written.
+        ImageFileError
+            A file of cutouts is gone or damaged.
+        """
+        if path is not None:
+            check_sheet(Path(path))
+        tiles = self._fetch_tiles(self._answer)
+        drawn = make_sheet(
+            tiles.images,
+            tiles.captions,
+            title=tiles.title,
+            columns=columns,
+            queries=tiles.queries,
+        )
+        if path is not None:
+            save_sheet(drawn, Path(path))
+        return drawn
+
+    def write(self, path: str | Path, *, format: str | None = None) -> Path:  # noqa: A002 - as on the command line
+        """Write a file with units, UCDs, descriptions and provenance; return its path.
+
+        Parameters
+        ----------
+        path
+            The extension tells the format: .csv, .json, .fits, .vot, .parquet, .html or .txt.
+        format
+            ``csv``, ``json``, ``fits``, ``votable``, ``parquet``, ``html`` or ``table``, whatever
+            the extension.
+
+        Raises
+        ------
+        SettingsError
+            There is no such format, or the file cannot be written.
+        """
+        path = Path(path)
+        chosen = format or FORMATS.get(path.suffix.lower())
+        if chosen is None:
+            raise SettingsError(
+                f"{path}: the extension tells no format; use {', '.join(FORMATS)}, or give format="
+            )
+        write_result(self._result, format=chosen, output=path)
+        return path
+
+    @override
+    def __repr__(self) -> str:
+        return table_text(self._first())
+
+    def _first(self) -> SearchResult:
+        return replace(self._result, rows=self._result.rows.slice(0, SHOWN))
+
+    @override
+    def _repr_html_(self) -> str:
+        first = self._first()
+        names = [name for name in first.rows.column_names if _is_for_people(name)]
+        try:
+            tiles = self._fetch_tiles(replace(self._answer, result=first, examples=()))
+            pictures = tiles.images
+        except ImageFileError:
+            pictures = []  # the table is right without them; sheet() says what is wrong
+        return html_table(
+            first.rows.select(names), self._meanings, lines=self._said(), pictures=pictures
+        )
+
+    @override
+    def _said(self) -> list[str]:
+        shown = [f"The first {SHOWN} are shown."] if len(self) > SHOWN else []
+        return summary(self.provenance, found=len(self)) + shown
+
+
+def _is_for_people(name: str) -> bool:
+    is_magnitude = name.startswith("mag_") and not name.startswith("mag_err_")
+    return name in _FOR_PEOPLE or is_magnitude or name in _ALSO_FOR_PEOPLE

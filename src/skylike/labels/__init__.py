@@ -1,0 +1,1 @@
+"""What people say of galaxies, training sets made of it, and classifiers trained on it."""

@@ -1,0 +1,198 @@
+"""Reads compact vectors, and compares in full what they leave: the server's part of a search."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement, Select
+
+from skylike.database.sql_files import statement
+from skylike.database.tables import neighbor_list
+from skylike.embeddings.compact import CompactBasis
+from skylike.embeddings.store import EncoderRecord, fetch_compact_basis
+from skylike.search.store_statements import (
+    Scope,
+    approximate_statement,
+    arrays,
+    compact_table,
+    compared_statement,
+    cosines_statement,
+    listed_statement,
+    nearest_statement,
+)
+
+Identifiers = npt.NDArray[np.int32]
+Distances = npt.NDArray[np.float64]
+
+_ENTRIES: Final = {23: np.dtype(">i4"), 701: np.dtype(">f8")}
+"""PostgreSQL's integer and double precision (pg_type.oid) as they are sent."""
+
+_bases: "WeakKeyDictionary[Engine, dict[tuple[int, object], CompactBasis]]" = WeakKeyDictionary()
+"""Bases read before: a megabyte each, the same until an encoder's embeddings are published anew."""
+
+
+def read_arrays(connection: Connection, rows: Select[Any]) -> list[npt.NDArray[Any]]:
+    """Execute a query of integer and double precision columns, none NULL: an array of each."""
+    sent = connection.execute(arrays(rows)).one()
+    return [_decoded(column, sent[n]) for n, column in enumerate(rows.selected_columns)]
+
+
+def _decoded(column: sa.ColumnElement[Any], sent: bytes | None) -> npt.NDArray[Any]:
+    if sent is None:
+        is_whole = isinstance(column.type, sa.Integer)
+        return np.empty(0, np.int32 if is_whole else np.float64)
+    # Dimensions, has-null, type, length, lower bound; then the size of each entry before it.
+    entry = _ENTRIES[int.from_bytes(sent[8:12])]
+    values = np.frombuffer(sent, [("size", ">i4"), ("value", entry)], offset=20)["value"]
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+def fetch_compared(
+    connection: Connection, scope: Scope, half: npt.NDArray[np.float16], *, limit: int
+) -> tuple[Identifiers, Distances]:
+    """Compare up to ``limit`` matching rows by compact vectors: identifiers and distances (n,)."""
+    ids, distances = read_arrays(connection, compared_statement(scope, half, limit=limit))
+    return ids, distances
+
+
+def fetch_nearest(
+    connection: Connection,
+    scope: Scope,
+    half: npt.NDArray[np.float16],
+    *,
+    limit: int,
+    farthest: bool,
+) -> tuple[Identifiers, Distances]:
+    """Compare all matching rows and fetch the nearest (or farthest), in order."""
+    found = nearest_statement(scope, half, limit=limit, farthest=farthest)
+    ids, distances = read_arrays(connection, found)
+    return ids, distances
+
+
+def fetch_cosines(
+    connection: Connection,
+    encoder_id: int,
+    half: npt.NDArray[np.float16],
+    galaxy_ids: Identifiers,
+) -> npt.NDArray[np.float64]:
+    """Compute cosines in pgvector's float32, in the order of ``galaxy_ids``; -inf if undefined."""
+    ids, cosines = read_arrays(connection, cosines_statement(encoder_id, half, galaxy_ids))
+    found = np.full(len(galaxy_ids), -np.inf)
+    order = np.argsort(galaxy_ids)
+    found[order[np.searchsorted(galaxy_ids, ids, sorter=order)]] = cosines
+    return np.where(np.isnan(found), -np.inf, found)
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """What a neighbor list says.
+
+    Attributes
+    ----------
+    galaxy_ids, similarities
+        Members that match, best first, (n,).
+    is_there
+        Has the galaxy a list?
+    length
+        Of the whole list.
+    last
+        Similarity of its last member; infinite without a list.
+    """
+
+    galaxy_ids: Identifiers
+    similarities: npt.NDArray[np.float64]
+    is_there: bool
+    length: int
+    last: float
+
+
+def fetch_listed(connection: Connection, scope: Scope, *, galaxy_id: int, run_id: int) -> Listed:
+    """Walk a neighbor list: those that match, best first, with their similarity as stored."""
+    lists = neighbor_list.alias("list")
+    ids, similarities = read_arrays(
+        connection, listed_statement(scope, lists, galaxy_id=galaxy_id, run_id=run_id)
+    )
+    whole = connection.execute(
+        statement("search_list_end"), {"run_id": run_id, "galaxy_id": galaxy_id}
+    ).one_or_none()
+    if whole is None:
+        return Listed(ids, similarities, is_there=False, length=0, last=np.inf)
+    last = -np.inf if whole.last is None else float(whole.last)
+    return Listed(ids, similarities, is_there=True, length=whole.length, last=last)
+
+
+def fetch_approximate(
+    connection: Connection, scope: Scope, half: npt.NDArray[np.float16], *, limit: int
+) -> tuple[Identifiers, Distances]:
+    """Fetch about ``limit`` of the nearest rows from the approximate index, in no certain order.
+
+    pgvector looks at the cut after the index has given a row, and goes on until ``limit`` rows
+    passed or ``max_scan_tuples`` were seen.
+    """
+    scanned = max(20_000, 100 * limit)
+    for name, value in (
+        ("hnsw.ef_search", str(min(1000, max(40, limit)))),
+        ("hnsw.iterative_scan", "relaxed_order"),
+        ("hnsw.max_scan_tuples", str(scanned)),
+        ("hnsw.scan_mem_multiplier", "8"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_sort", "off"),
+    ):
+        connection.execute(_SET, {"name": name, "value": value})
+    found = approximate_statement(scope, half, limit=limit)
+    ids, distances = read_arrays(connection, found)
+    for name in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
+        connection.execute(_SET, {"name": name, "value": "on"})
+    return ids, distances
+
+
+_SET: Final = sa.text("SELECT set_config(:name, :value, true)")
+
+
+def fetch_compact(
+    connection: Connection, *, encoder_id: int, galaxy_id: int
+) -> npt.NDArray[np.float16] | None:
+    """Fetch the compact vector of a galaxy (m + 1,), None without one."""
+    c = compact_table(encoder_id)
+    found = connection.scalar(sa.select(c.c.compact).where(c.c.galaxy_id == sa.literal(galaxy_id)))
+    return None if found is None else np.array(found, dtype=np.float16)
+
+
+def fetch_basis(connection: Connection, record: EncoderRecord) -> CompactBasis:
+    """Fetch mean and principal axes of an encoder, from memory if they were read before."""
+    known = _bases.setdefault(connection.engine, {})
+    key = (record.encoder_id, record.embedded_at)
+    if key not in known:
+        basis = fetch_compact_basis(connection, record.encoder_id)
+        assert basis is not None  # noqa: S101 - published together with the embeddings
+        known.clear()
+        known[key] = basis
+    return known[key]
+
+
+class _Explained(Executable, ClauseElement):
+    """``EXPLAIN (ANALYZE)`` of a statement."""
+
+    inherit_cache = False
+
+    def __init__(self, explained: Select[Any]) -> None:
+        self.explained = explained
+
+
+@compiles(_Explained, "postgresql")
+def _compile_explained(element: _Explained, compiler: SQLCompiler, **options: object) -> str:
+    return f"EXPLAIN (ANALYZE, BUFFERS, SETTINGS) {compiler.process(element.explained, **options)}"
+
+
+def explain(connection: Connection, explained: Select[Any]) -> str:
+    """Run a statement once more and return the server's plan with timings."""
+    plan = "\n".join(connection.execute(_Explained(explained)).scalars())
+    return re.sub(r"'\[[-+.,0-9e]+\]'", "'[...]'", plan)  # the query vector, up to 20 kB
