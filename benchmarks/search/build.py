@@ -156,9 +156,7 @@ def load_embeddings(
         with times.step("embeddings", len(block)):
             for first in range(0, len(block), SHARD_ROWS):
                 rows = slice(first, first + SHARD_ROWS)
-                shard = Shard(
-                    ids[some][rows], cutout_of[some][rows], block[rows], False, ids[:0]
-                )
+                shard = Shard(ids[some][rows], cutout_of[some][rows], block[rows], False, ids[:0])
                 with engine.begin() as connection:
                     store_vectors.stage_shard(connection, record, shard, as_of=as_of)
         if number % RAW_EVERY == 0:
@@ -211,7 +209,9 @@ def publish(
     sample: int,
 ) -> EncoderRecord:
     """Fit axes, make compact vectors and show everything, as ``skylike embed`` ends."""
-    chosen = np.sort(np.random.default_rng(0).choice(len(vectors), min(sample, len(vectors)), False))
+    chosen = np.sort(
+        np.random.default_rng(0).choice(len(vectors), min(sample, len(vectors)), False)
+    )
     with times.step("principal axes of a sample", len(chosen)):
         moments = Moments(record.dimension)
         for rows in np.array_split(chosen, max(1, len(chosen) // 4096)):
@@ -248,9 +248,7 @@ def vacuum(engine: Engine) -> None:
 def relation_bytes(engine: Engine, record: EncoderRecord) -> dict[str, int]:
     """Return bytes on disk: true vectors, compact vectors, and every index of either."""
     tables = store_vectors.VectorTables(record.encoder_id)
-    query = sa.text(
-        "SELECT pg_table_size(to_regclass(:name)), pg_indexes_size(to_regclass(:name))"
-    )
+    query = sa.text("SELECT pg_table_size(to_regclass(:name)), pg_indexes_size(to_regclass(:name))")
     found = {}
     with engine.connect() as connection:
         for label, name in (("embedding", tables.vectors), ("compact", tables.compact)):

@@ -20,10 +20,13 @@ COMMENT ON FUNCTION skylike.embedding_of(integer) IS
 -- float64 sums too. Three times as fast as sum(a * b) over two unnests.
 CREATE FUNCTION skylike.similarity(a halfvec, b halfvec) RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN least(1, greatest(-1, (
-    SELECT sum(products.product::double precision)
-    FROM (SELECT unnest((a::vector * b::vector)::real[]) AS product) AS products
-) / nullif(l2_norm(a) * l2_norm(b), 0)));
+RETURN CASE
+    WHEN l2_norm(a) > 0 AND l2_norm(b) > 0
+    THEN least(1, greatest(-1, (
+        SELECT sum(products.product::double precision)
+        FROM (SELECT unnest((a::vector * b::vector)::real[]) AS product) AS products
+    ) / (l2_norm(a) * l2_norm(b))))
+END;
 COMMENT ON FUNCTION skylike.similarity(halfvec, halfvec) IS
 'Cosine of two embeddings in float64; NULL where one is zero and has no direction.';
 
@@ -345,6 +348,7 @@ BEGIN
     WHILE cardinality(kept) < k LOOP
         SELECT count(*) INTO n_certain FROM unnest(scores) AS s WHERE s - error > ceiling;
         IF n_certain >= k - cardinality(kept) OR (n_certain > 0 AND ceiling = '-infinity') THEN
+            -- The scores of as many certain rows as are missing, and of all that may rank among them.
             SELECT min(s) INTO lowest
             FROM (
                 SELECT s FROM unnest(scores) AS s
@@ -352,7 +356,7 @@ BEGIN
             ) AS best;
             SELECT greatest(ceiling, max(s) + error) INTO highest_left
             FROM unnest(scores) AS s
-            WHERE s - error <= ceiling OR s < lowest - 2 * error;
+            WHERE s < lowest - 2 * error;
             SELECT
                 array_agg(compared.place ORDER BY compared.exact DESC, compared.id),
                 array_agg(compared.exact ORDER BY compared.exact DESC, compared.id),
@@ -368,7 +372,7 @@ BEGIN
                 FROM unnest(pending, scores) AS entry (place, score)
                 JOIN skylike.embedding AS e
                     ON e.encoder_id = active.encoder_id AND e.galaxy_id = ids[entry.place]
-                WHERE entry.score - error > ceiling AND entry.score >= lowest - 2 * error
+                WHERE entry.score >= lowest - 2 * error
                 OFFSET 0
             ) AS compared
             WHERE compared.exact > highest_left;
@@ -418,24 +422,20 @@ BEGIN
         END IF;
 
         -- What is placed, or too near to what is, is no longer pending.
+        IF apart > 0 THEN
+            placed := placed || ARRAY(
+                SELECT pending[near.place]
+                FROM skylike.close_pairs(
+                    ARRAY(SELECT ras[p] FROM unnest(pending) WITH ORDINALITY AS entry (p, n) ORDER BY n),
+                    ARRAY(SELECT decs[p] FROM unnest(pending) WITH ORDINALITY AS entry (p, n) ORDER BY n),
+                    taken_ras, taken_decs, apart
+                ) AS near
+            );
+        END IF;
         SELECT coalesce(array_agg(entry.place), '{}'), coalesce(array_agg(entry.score), '{}')
         INTO pending, scores
         FROM unnest(pending, scores) AS entry (place, score)
         WHERE NOT EXISTS (SELECT FROM unnest(placed) AS p WHERE p = entry.place);
-        IF apart > 0 THEN
-            SELECT coalesce(array_agg(entry.place), '{}'), coalesce(array_agg(entry.score), '{}')
-            INTO pending, scores
-            FROM unnest(pending, scores) WITH ORDINALITY AS entry (place, score, n)
-            WHERE NOT EXISTS (
-                SELECT
-                FROM skylike.close_pairs(
-                    ARRAY(SELECT ras[p] FROM unnest(pending) WITH ORDINALITY AS own (p, n) ORDER BY n),
-                    ARRAY(SELECT decs[p] FROM unnest(pending) WITH ORDINALITY AS own (p, n) ORDER BY n),
-                    taken_ras, taken_decs, apart
-                ) AS near
-                WHERE near.place = entry.n
-            );
-        END IF;
     END LOOP;
 
     RAISE DEBUG 'similar_to: % compact vectors ranked, % embeddings compared in float32, % in float64', cardinality(ids), refined, n_exact;
@@ -450,7 +450,7 @@ BEGIN
     RETURN QUERY
     SELECT
         entry.n::integer, ids[entry.place], sign * entry.score,
-        skylike.separation(ras[entry.place], decs[entry.place], query_ra, query_dec)
+        CASE WHEN query_ra IS NOT NULL THEN skylike.separation(ras[entry.place], decs[entry.place], query_ra, query_dec) END
     FROM unnest(kept, kept_scores) WITH ORDINALITY AS entry (place, score, n)
     ORDER BY entry.n;
 END

@@ -68,6 +68,8 @@ def parse_definition(
         raise whole.error("a definition is a name, = and an expression: g_r = mag_g - mag_r", None)
     name, start = before.strip().lower(), len(before) + 1
     _check_name(name, whole, start - 1 - len(before.lstrip()))
+    if expression.startswith("="):
+        raise whole.error(f"write one = after {name}", start)
     if not expression.strip():
         raise whole.error(f"after {name} = an expression is missing", start - 1)
     value = read_value(Source(" " * start + expression, kinds, derived, typed=text))

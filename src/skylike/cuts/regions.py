@@ -1,5 +1,6 @@
 """Regions of the sky and labels: the functions of a cut that ask where or what a galaxy is."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -21,7 +22,8 @@ from skylike.cuts.source import Source
 from skylike.cuts.syntax import Column, HasLabel, InBox, InCone, InPolygon, Number, Text, Value
 from skylike.errors import CoordinateError
 
-MAX_LABEL_LENGTH: Final = 200
+_LABEL: Final = re.compile(r"[a-z][a-z0-9_]{0,49}")
+"""What names of labels look like (:mod:`skylike.labels.names`)."""
 
 _FORMS: Final[Mapping[str, str]] = {
     "in_cone": "in_cone(ra, dec, CENTER_RA, CENTER_DEC, RADIUS) in degrees, or"
@@ -178,9 +180,11 @@ def _has_label(label: Argument, source: Source, position: int | None) -> HasLabe
             f"has_label takes a text, not {said(label.value)}: has_label('ring')", label.position
         )
     name = label.value.value
-    if not name.strip() or len(name) > MAX_LABEL_LENGTH:
+    if not _LABEL.fullmatch(name):
         raise source.error(
-            f"a label has 1 to {MAX_LABEL_LENGTH} characters: has_label('ring')", label.position
+            "the name of a label is a small letter, then small letters, digits or _:"
+            " has_label('ring')",
+            label.position,
         )
     node = HasLabel(name)
     if source.kinds.get(node.galaxy.name) is not node.galaxy.kind:

@@ -1,17 +1,14 @@
 """A skylike database in Python: searches, statements, embeddings, images."""
 
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from types import TracebackType
-from typing import Self, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine
-from typing_extensions import override
+from typing_extensions import Unpack
 
 from skylike.embeddings.store import (
     EncoderRecord,
@@ -19,7 +16,7 @@ from skylike.embeddings.store import (
     fetch_encoder,
     fetch_encoders,
 )
-from skylike.errors import DatabaseUnavailableError, SettingsError
+from skylike.errors import SettingsError
 from skylike.interfaces import arguments, store
 from skylike.interfaces.arguments import (
     Angle,
@@ -32,19 +29,22 @@ from skylike.interfaces.arguments import (
     Table,
     Vectors,
 )
+from skylike.interfaces.asking import Asked, query_of
+from skylike.interfaces.connected import Connected
 from skylike.interfaces.cutout import Cutout, read_cutout
 from skylike.interfaces.neighbors import catalog_row, neighbor_rows
 from skylike.interfaces.rows import Rows
 from skylike.interfaces.similar import Similar
 from skylike.interfaces.vectors import BATCH_ROWS, iter_in_cut, vectors_in_cut, vectors_of_galaxies
+from skylike.search.batch import answer_each
 from skylike.search.pictures import Tiles, fetch_tiles
-from skylike.search.query import MIN_SEPARATION_ARCSEC, POSITION_LIMIT_ARCSEC, Query
+from skylike.search.query import MIN_SEPARATION_ARCSEC, POSITION_LIMIT_ARCSEC
 from skylike.search.search import Answer, answer
-from skylike.search.store import check_filled, fetch_cutouts, reading
+from skylike.search.store import check_filled, fetch_cutouts
 from skylike.search.store_vocabulary import fetch_vocabulary
 
 
-class Sky:
+class Sky(Connected):
     """A skylike database: what :func:`skylike.connect` returns.
 
     It may be used by many threads at once; each call takes a connection of its own out of a pool of
@@ -59,41 +59,8 @@ class Sky:
     """
 
     def __init__(self, engine: Engine, *, device: str = "auto") -> None:
-        self._engine, self._device = engine, device
-        self._close = weakref.finalize(self, engine.dispose)
-
-    @property
-    def engine(self) -> Engine:
-        """SQLAlchemy's engine on the database, for ``pandas.read_sql``.
-
-        Raises
-        ------
-        DatabaseUnavailableError
-            This was closed.
-        """
-        if not self._close.alive:
-            raise DatabaseUnavailableError("this Sky is closed; make another by skylike.connect()")
-        return self._engine
-
-    def close(self) -> None:
-        """Close all connections; nothing can be asked afterwards."""
-        self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @override
-    def __repr__(self) -> str:
-        state = "" if self._close.alive else ", closed"
-        return f"<Sky: {self._engine.url.render_as_string(hide_password=True)}{state}>"
+        super().__init__(engine)
+        self._device = device
 
     def similar(  # noqa: PLR0913 - the parts of a query, each of its own name, as on the command line
         self,
@@ -171,32 +138,67 @@ class Sky:
             With one sentence: of an argument, of what it names, or of a stage that has not been
             run.
         """
-        query = Query(
-            galaxies=arguments.galaxy_ids_of(galaxy),
-            positions=arguments.positions_of(position),
-            position_table=arguments.position_table_of(positions),
-            images=arguments.paths_of(image),
-            vectors=arguments.vectors_of(vector),
-            rejects=arguments.galaxy_ids_of(reject),
+        asked = Asked(
+            galaxy=galaxy,
+            position=position,
+            positions=positions,
+            image=image,
+            vector=vector,
+            reject=reject,
             where=where,
-            cone=arguments.cone_of(cone),
-            k=arguments.whole_number(k, name="k"),
-            offset=arguments.whole_number(offset, name="offset"),
-            definitions=arguments.definitions_of(define),
+            cone=cone,
+            k=k,
+            offset=offset,
+            define=define,
             least_similar=least_similar,
             fast=fast,
-            min_separation=arguments.arcsec_of(min_separation),
-            position_limit=arguments.arcsec_of(position_limit),
+            min_separation=min_separation,
+            position_limit=position_limit,
             invert_pictures=invert_pictures,
         )
         found = answer(
             self.engine,
-            query,
+            query_of(asked),
             encoder=encoder,
             device=self._device,
             timeout_s=arguments.seconds_of(timeout),
         )
         return Similar(found, self._tiles)
+
+    def similar_each(
+        self,
+        *,
+        encoder: str | None = None,
+        timeout: "Duration | None" = None,
+        **asked: Unpack[Asked],
+    ) -> Similar:
+        """Answer for each example by itself, with the same cut, cone, rejects and ``k``.
+
+        Parameters
+        ----------
+        encoder, timeout, **asked
+            As for :meth:`similar`, all by name.
+
+        Returns
+        -------
+        Similar
+            The rows of all answers, one example after the other: the columns ``query`` (from 1)
+            and ``query_label`` say whose a row is, and ``rank`` begins anew with each.
+
+        Raises
+        ------
+        SkylikeError
+            As :meth:`similar`, or a million rows would not hold the answers.
+        """
+        found = answer_each(
+            self.engine,
+            query_of(asked),
+            encoder=encoder,
+            device=self._device,
+            timeout_s=arguments.seconds_of(timeout),
+        )
+        examples = tuple(example for each in found.answers for example in each.examples)
+        return Similar(Answer(found.result, examples, None), self._tiles)
 
     def _tiles(self, found: Answer) -> Tiles:
         return fetch_tiles(self.engine, found.examples, found.result)
@@ -223,7 +225,7 @@ class Sky:
         DatabaseError
             The server refuses it, in its own words.
         """
-        with self._reading(timeout) as connection:
+        with self._reading(arguments.seconds_of(timeout)) as connection:
             data, meanings = store.fetch_rows(connection, statement, parameters)
         return Rows(data, meanings, {"sql": statement} | _now())
 
@@ -305,7 +307,7 @@ class Sky:
             ``galaxy_id`` (n,) int32, ascending, and embeddings (n, d) float16, nearly of unit
             length: 2 n d bytes of memory.
         """
-        with self._reading(timeout) as connection:
+        with self._reading(arguments.seconds_of(timeout)) as connection:
             record = _encoder(connection, encoder)
             words = fetch_vocabulary(connection, arguments.definitions_of(define))
             return vectors_in_cut(connection, record, words, where=where)
@@ -329,7 +331,7 @@ class Sky:
         rows = arguments.whole_number(batch_rows, name="batch_rows")
         if rows < 1:
             raise SettingsError(f"batch_rows={rows} gives no batch; use 1 or more")
-        with self._reading(timeout) as connection:
+        with self._reading(arguments.seconds_of(timeout)) as connection:
             record = _encoder(connection, encoder)
             words = fetch_vocabulary(connection, arguments.definitions_of(define))
             yield from iter_in_cut(connection, record, words, where=where, batch_rows=rows)
@@ -355,11 +357,6 @@ class Sky:
         """Return the encoders in the order in which they were added."""
         with self._reading() as connection:
             return fetch_encoders(connection)
-
-    @contextmanager
-    def _reading(self, timeout: "Duration | None" = None) -> Iterator[Connection]:
-        with reading(self.engine, timeout_s=arguments.seconds_of(timeout)) as connection:
-            yield connection
 
 
 def _encoder(connection: Connection, name: str | None) -> EncoderRecord:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -85,7 +86,8 @@ def fetch_rows(
         origins = [(result.ftable(n), result.ftablecol(n)) for n in range(len(names))]
         batches = []
         while rows := cursor.fetchmany(FETCH_ROWS):
-            columns = zip(*rows, strict=True)
+            # Twice as fast as zip(*rows), our measurement.
+            columns = (list(map(itemgetter(n), rows)) for n in range(len(names)))
             batches.append([_arrow(c, code) for c, code in zip(columns, codes, strict=True)])
     chunks = zip(*batches, strict=True) if batches else ([] for _ in names)
     arrays = [_joined(c, code) for c, code in zip(chunks, codes, strict=True)]

@@ -55,7 +55,8 @@ def print_result(result: SearchResult, console: Console) -> None:
 def table_text(result: SearchResult) -> str:
     """Return what :func:`print_result` prints where there is room for everything."""
     sink = io.StringIO()
-    print_result(result, Console(file=sink, width=WIDE, highlight=False))
+    # In a notebook Rich would show the table instead of writing it.
+    print_result(result, Console(file=sink, width=WIDE, highlight=False, force_jupyter=False))
     return sink.getvalue()
 
 

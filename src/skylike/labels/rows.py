@@ -22,9 +22,9 @@ _LEGACY_KEY: Final = ("release", "brickid", "objid")
 _YES: Final = frozenset({"true", "t", "yes", "y", "1"})
 _NO: Final = frozenset({"false", "f", "no", "n", "0"})
 
-NOT_ON_THE_SKY: Final = "the position is missing or off the sky"
-NO_IDENTIFIER: Final = "the identifier is missing or no exact whole number"
-UNREADABLE: Final = "is_member is missing or neither true nor false"
+NOT_ON_THE_SKY: Final = "whose position is missing or off the sky"
+NO_IDENTIFIER: Final = "whose identifier is missing or no exact whole number"
+UNREADABLE: Final = "whose is_member is neither true nor false"
 OTHER_LABEL: Final = "of other labels"
 
 
@@ -187,7 +187,7 @@ def _read_batch(batch: Batch, plan: _Plan, name: str) -> GalaxyRows:
         is_member, known = _truths(columns["is_member"])
         left_out[~known] = UNREADABLE
     if "label" in columns and "is_member" in columns:
-        labels = np.asarray(columns["label"].filled("").astype(str))
+        labels = _texts(columns["label"])
         left_out[labels != name] = OTHER_LABEL
     return GalaxyRows(plan.table.path, plan.way, ids, surveys, ra, dec, is_member, left_out)
 
@@ -204,14 +204,17 @@ def _identifiers(
     else:
         ids, valid = whole_numbers(columns[plan.way])
         if "survey" in columns:
-            surveys = np.asarray(columns["survey"].filled("").astype(str))
+            surveys = _texts(columns["survey"])
     return np.where(valid, ids, -1), surveys, valid
 
 
 def _truths(column: ColumnArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return what a column says, (n,), and where it says anything, (n,)."""
-    words = [str(value).strip().lower() for value in column.filled("").astype(str)]
-    present = ~np.ma.getmaskarray(column)
-    yes = np.array([word.removesuffix(".0") in _YES for word in words])
-    no = np.array([word.removesuffix(".0") in _NO for word in words])
-    return yes, present & (yes | no)
+    words = [word.lower().removesuffix(".0") for word in _texts(column).tolist()]
+    yes = np.array([word in _YES for word in words], dtype=bool)
+    no = np.array([word in _NO for word in words], dtype=bool)
+    return yes, yes | no
+
+
+def _texts(column: ColumnArray) -> npt.NDArray[np.str_]:
+    return np.where(np.ma.getmaskarray(column), "", column.data.astype(np.str_))

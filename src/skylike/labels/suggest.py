@@ -22,6 +22,10 @@ METHOD: Final = (
 OVERSAMPLING: Final = 10
 """Candidates that diversity chooses from, for each suggestion (Zhdanov 2019, arXiv:1901.05954)."""
 
+LARGEST_SHARE: Final = 0.1
+"""At most this part of all candidates, where that leaves as many as are asked for: diversity among
+all of them would take what is neither likely nor doubtful, only odd."""
+
 DIVERSITY: Final = 0.5
 """Weight of the largest cosine against that of the rank; the value that Brinker found best."""
 
@@ -61,7 +65,12 @@ def shortlist(margins: npt.NDArray[np.floating], *, k: int) -> npt.NDArray[np.in
 
 
 def suggest(
-    margins: npt.NDArray[np.floating], vectors: npt.NDArray[np.floating], *, k: int
+    margins: npt.NDArray[np.floating],
+    vectors: npt.NDArray[np.floating],
+    *,
+    k: int,
+    groups: npt.NDArray[np.int64] | None = None,
+    n_candidates: int | None = None,
 ) -> Suggestions:
     """Choose what to inspect next.
 
@@ -73,36 +82,45 @@ def suggest(
         (n, d) their embeddings, of any length above 0.
     k
         How many; fewer where there are fewer candidates.
+    groups
+        (n,) numbers, equal for candidates of which one is enough (one patch of sky); None where
+        all differ.
+    n_candidates
+        How many there were before :func:`shortlist`; None for n.
     """
     n = len(margins)
     if not n:
         return Suggestions(np.empty(0, dtype=np.int64), ())
+    groups = np.arange(n) if groups is None else groups
     units = _centered_units(vectors)  # (n, d)
+    share = int(LARGEST_SHARE * (n if n_candidates is None else n_candidates))
+    considered = max(k, min(OVERSAMPLING * k, share))
     ranks = {
-        LIKELY: _ranks(-margins.astype(np.float64), k=k),
-        DOUBTFUL: _ranks(np.abs(margins.astype(np.float64)), k=k),
+        LIKELY: _ranks(-margins.astype(np.float64)) / considered,
+        DOUBTFUL: _ranks(np.abs(margins.astype(np.float64))) / considered,
     }
     closest = np.full(n, -1.0)  # (n,) largest cosine with what is chosen
     free = np.ones(n, dtype=bool)
     places: list[int] = []
     reasons: list[str] = []
-    for turn in range(min(k, n)):
-        reason = LIKELY if turn % 2 == 0 else DOUBTFUL
+    while len(places) < k and free.any():
+        reason = (LIKELY, DOUBTFUL)[len(places) % 2]
         cost = (1 - DIVERSITY) * ranks[reason] + DIVERSITY * closest
+        # Those behind are taken in order of their rank, when all before them are.
+        cost = np.where(ranks[reason] < 1, cost, 1 + ranks[reason])
         place = int(np.argmin(np.where(free, cost, np.inf)))
-        free[place] = False
+        free &= groups != groups[place]
         places.append(place)
         reasons.append(reason)
         closest = np.maximum(closest, units @ units[place])
     return Suggestions(np.array(places, dtype=np.int64), tuple(reasons))
 
 
-def _ranks(keys: npt.NDArray[np.float64], *, k: int) -> npt.NDArray[np.float64]:
-    """Return ranks, (n,), from 0 for the smallest key to 1 for the last that is considered."""
+def _ranks(keys: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the rank of each key, (n,), from 0 for the smallest."""
     ranks = np.empty(len(keys))
     ranks[np.argsort(keys, kind="stable")] = np.arange(len(keys))
-    considered = OVERSAMPLING * k
-    return np.where(ranks < considered, ranks / considered, np.inf)
+    return ranks
 
 
 def _centered_units(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from skylike.embeddings.store_tables import VectorTables, qualified
 from skylike.errors import DatabaseError, EmptyStageError
 from skylike.images.index import CutoutIndex
 from skylike.images.store import fetch_files
-from skylike.search.store_statements import G, S, cut_columns
+from skylike.search.store_statements import G, S, cut_columns, id_array
 from skylike.search.vocabulary import Vocabulary
 
 Identifiers = npt.NDArray[np.int32]
@@ -233,7 +234,7 @@ def fetch_galaxies(connection: Connection, galaxy_ids: Identifiers, words: Vocab
     rows = connection.execute(
         sa.select(G.c.galaxy_id, *columns)
         .join(S, S.c.survey_id == G.c.survey_id)
-        .where(G.c.galaxy_id == sa.any_(sa.literal(galaxy_ids.tolist(), sa.ARRAY(sa.Integer))))
+        .where(G.c.galaxy_id == sa.any_(id_array(galaxy_ids)))
     ).all()
     place = {int(galaxy_id): n for n, galaxy_id in enumerate(galaxy_ids)}
     ordered = sorted(rows, key=lambda row: place[row.galaxy_id])
@@ -257,11 +258,17 @@ def _arrow_type(column_type: sa.types.TypeEngine[object]) -> pa.DataType:
     return pa.float64()
 
 
+_meanings: "WeakKeyDictionary[Engine, dict[str, ColumnMeaning]]" = WeakKeyDictionary()
+"""Comments read before: only a migration changes them, and programs end for that."""
+
+
 def fetch_meanings(connection: Connection) -> dict[str, ColumnMeaning]:
-    """Read what the columns of :func:`fetch_galaxies` mean."""
-    meanings = read_meanings(connection, "galaxy")
-    meanings["survey"] = read_meanings(connection, "survey")["name"]
-    return meanings
+    """Read what the columns of :func:`fetch_galaxies` mean, once for each engine."""
+    if connection.engine not in _meanings:
+        meanings = read_meanings(connection, "galaxy")
+        meanings["survey"] = read_meanings(connection, "survey")["name"]
+        _meanings[connection.engine] = meanings
+    return _meanings[connection.engine]
 
 
 def fetch_cutouts(

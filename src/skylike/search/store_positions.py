@@ -45,7 +45,8 @@ def fetch_nearest_of_many(
 ) -> NearestGalaxies:
     """Fetch the nearest galaxy of each position (n,) within a radius in degrees.
 
-    One with an embedding comes before all without. Of galaxies at one separation the lowest identifier counts.
+    One with an embedding comes before all without. Of galaxies at one separation the lowest
+    identifier counts.
     """
     rows = connection.execute(
         statement("search_nearest_many"),

@@ -149,6 +149,12 @@ def _literal(half: npt.NDArray[np.float16]) -> ColumnElement[Any]:
     return sa.literal(half, HALFVEC(len(half)))
 
 
+def id_array(galaxy_ids: npt.NDArray[np.int32]) -> ColumnElement[Any]:
+    """Return identifiers as an array that is sent as one text: thousands take no time to write."""
+    text = "{" + ",".join(map(str, galaxy_ids.tolist())) + "}"
+    return sa.cast(sa.literal(text, sa.Text), sa.ARRAY(sa.Integer))
+
+
 def arrays(rows: Select[Any]) -> Select[Any]:
     """Gather each column of a query in one binary array, in the order of the rows.
 
@@ -217,9 +223,8 @@ def cosines_statement(
 ) -> Select[tuple[int, float]]:
     """Compute the cosine of some embeddings with a vector (d,), as pgvector does: in float32."""
     e = vector_table(encoder_id)
-    ids = sa.literal(galaxy_ids.tolist(), sa.ARRAY(sa.Integer))
     cosine = (1 - e.c.embedding.cosine_distance(_literal(half))).label("cosine")
-    return sa.select(e.c.galaxy_id, cosine).where(e.c.galaxy_id == sa.any_(ids))
+    return sa.select(e.c.galaxy_id, cosine).where(e.c.galaxy_id == sa.any_(id_array(galaxy_ids)))
 
 
 def listed_statement(

@@ -17,14 +17,13 @@ from skylike.errors import SettingsError
 from skylike.labels import store as labels_store
 from skylike.labels.classifier import DEFAULT_PENALTY, fit
 from skylike.labels.names import check_name
-from skylike.labels.sky_groups import SAME_SKY_ARCSEC
+from skylike.labels.sky_groups import SAME_SKY_ARCSEC, group_positions
 from skylike.labels.store_classifier import fetch_vectors
 from skylike.labels.suggest import METHOD, OVERSAMPLING, suggest
 from skylike.labels.training import TrainingSet, check_random, gather
 from skylike.search import store
 from skylike.search.examples import Example
 from skylike.search.result import Provenance, SearchResult
-from skylike.search.separate import keep_separated, unit_vectors
 from skylike.search.store_statements import Scope
 from skylike.search.store_suggest import fetch_candidates
 from skylike.search.store_vocabulary import fetch_vocabulary
@@ -35,9 +34,6 @@ MAX_SUGGESTIONS: Final = 1000
 
 _SHOWN_MEMBERS: Final = 5
 """Members on a contact sheet, before the suggestions."""
-
-_SPARE: Final = 10
-"""Suggestions beyond twice the number asked for, because close pairs are dropped."""
 
 OWN_MEANINGS: Final = {
     "rank": ColumnMeaning("Place in the list, 1 is to be inspected first", None, "meta.number"),
@@ -148,26 +144,27 @@ def suggest_galaxies(
         gathered = gather(connection, record, query.name, n_random=query.n_random, seed=query.seed)
         _check_members(query.name, gathered)
         model = fit(gathered.examples, penalty=DEFAULT_PENALTY)
-        wanted = 2 * query.k + _SPARE
         ids, matched = fetch_candidates(
             connection,
             model,
             scope=Scope(record.encoder_id, cut, query.cone, scores=words.scores),
             name=query.name,
-            limit=OVERSAMPLING * wanted,
+            limit=2 * OVERSAMPLING * query.k,  # some lie close to labeled galaxies,
         )
         ids, vectors = fetch_vectors(connection, record, ids)
-        margins = model.margins(vectors)
-        chosen = suggest(margins, vectors, k=wanted)
-        kept = _separated(connection, ids[chosen.places], gathered, k=query.k)
-        places = chosen.places[kept]
+        groups = _sky_groups(connection, ids, gathered)
+        ids, vectors, groups = ids[groups >= 0], vectors[groups >= 0], groups[groups >= 0]
+        chosen = suggest(
+            model.margins(vectors), vectors, k=query.k, groups=groups, n_candidates=matched
+        )
+        places = chosen.places
         rows, meanings = _rows(
             connection,
             ids[places],
             words,
             own={
                 "score": model.scores(vectors[places]),
-                "reason": [chosen.reasons[n] for n in kept],
+                "reason": list(chosen.reasons),
                 "similarity": _similarities(vectors[places], gathered),
             },
         )
@@ -188,17 +185,15 @@ def _check_members(name: str, gathered: TrainingSet) -> None:
         )
 
 
-def _separated(
-    connection: Connection, ids: npt.NDArray[np.int32], gathered: TrainingSet, *, k: int
+def _sky_groups(
+    connection: Connection, ids: npt.NDArray[np.int32], gathered: TrainingSet
 ) -> npt.NDArray[np.int64]:
-    """Leave out what shows the same sky as a labeled galaxy or an earlier suggestion."""
+    """Return numbers of the patches of sky of candidates, (n,); -1 with a labeled galaxy in it."""
     labeled = gathered.galaxy_ids[~gathered.examples.is_random]
-    return keep_separated(
-        unit_vectors(*labels_store.fetch_positions(connection, ids)),
-        unit_vectors(*labels_store.fetch_positions(connection, labeled)),
-        min_separation=SAME_SKY_ARCSEC / 3600,
-        k=k,
-    )
+    ra, dec = labels_store.fetch_positions(connection, np.concatenate([ids, labeled]))
+    groups = group_positions(ra, dec, within_arcsec=SAME_SKY_ARCSEC)
+    own = groups[: len(ids)]
+    return np.where(np.isin(own, groups[len(ids) :]), -1, own)
 
 
 def _rows(
@@ -254,7 +249,10 @@ def _provenance(
         f"{gathered.n_random} random unlabeled galaxies taken for not-members"
     ]
     if len(ids) < query.k:
-        notes.append(f"{len(ids)} of {query.k} found: no other galaxy matches and is unlabeled")
+        notes.append(
+            f"{len(ids)} of {query.k} found: no other galaxy matches, is unlabeled and "
+            f"lies {SAME_SKY_ARCSEC:g} arcsec from those that are labeled or suggested"
+        )
     listed = ", ".join(map(str, ids.tolist())) or "NULL"
     return Provenance(
         query=f"the {members} of label {query.name}",

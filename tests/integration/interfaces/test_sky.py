@@ -205,6 +205,53 @@ def test_similar_when_the_least_then_is_the_end_of_the_truth(sky, truth):
     assert found.galaxy_ids.tolist() == expected
 
 
+def test_similar_when_paged_then_pages_follow_each_other(sky):
+    whole = sky.similar(3, k=12)
+    pages = [sky.similar(3, k=4, offset=offset) for offset in (0, 4, 8)]
+
+    assert [i for page in pages for i in page.galaxy_ids] == whole.galaxy_ids.tolist()
+    assert pages[1].provenance.offset == 4
+    assert pages[1]["rank"].tolist() == [5, 6, 7, 8]
+
+
+def test_similar_when_a_column_is_defined_then_the_cut_and_the_rows_have_it(sky, truth):
+    found = sky.similar(3, where="faint > 1", define={"faint": "mag_r - 17"}, k=N)
+
+    assert set(found.galaxy_ids) == {i + 1 for i in np.flatnonzero(truth.mag_r > 18)} - {3}
+    assert found["faint"] == pytest.approx(found["mag_r"].astype(float) - 17)
+    assert found.provenance.definitions == ("faint = mag_r - 17",)
+
+
+def test_similar_when_galaxies_are_rejected_then_none_of_them_comes(sky):
+    rejected = sky.similar(3, k=2).galaxy_ids
+
+    found = sky.similar([3, 9], reject=rejected, k=20)
+
+    assert not set(found.galaxy_ids) & {3, 9, *rejected}
+    assert len(found) == 20
+
+
+def test_similar_when_given_a_list_of_targets_then_counts_those_without_a_galaxy(sky, truth):
+    targets = np.column_stack([truth.ra[[1, 4]], truth.dec[[1, 4]]])
+    empty = [(truth.ra[1] + 180) % 360, -truth.dec[1]]
+
+    found = sky.similar(positions=np.vstack([targets, [empty]]), k=5)
+
+    assert found.galaxy_ids.tolist() == sky.similar([2, 5], k=5).galaxy_ids.tolist()
+    assert found.provenance.note is not None
+
+
+def test_similar_each_when_given_several_then_answers_for_each_by_itself(sky):
+    found = sky.similar_each(galaxy=[4, 8], k=3)
+
+    assert found["query"].tolist() == [1, 1, 1, 2, 2, 2]
+    assert found["rank"].tolist() == [1, 2, 3, 1, 2, 3]
+    alone = [sky.similar(i, k=3).galaxy_ids.tolist() for i in (4, 8)]
+    assert found.galaxy_ids.tolist() == alone[0] + alone[1]
+    with pytest.raises(TypeError, match="galaxies"):
+        sky.similar_each(galaxies=[4])  # type: ignore[call-arg]
+
+
 def test_similar_when_an_argument_is_wrong_then_says_which(sky):
     with pytest.raises(SettingsError, match="nothing to search by"):
         sky.similar(where="mag_r < 18")
@@ -411,6 +458,23 @@ def test_embeddings_when_cut_then_are_of_the_galaxies_inside(sky, truth):
     nothing, none = sky.embeddings("mag_r < 0")
     assert nothing.shape == (0,)
     assert none.shape == (0, D)
+
+
+def test_embeddings_when_cut_by_label_and_defined_column_then_are_of_those_inside(
+    engine, own_sky, truth
+):
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO skylike.label (name, galaxy_id, is_member, author)"
+                " SELECT 'ring', i, i % 2 = 0, 'me' FROM generate_series(1, 20) AS i"
+            )
+        )
+
+    ids, _ = own_sky.embeddings("has_label('ring') AND x < 17", define={"x": "mag_r"})
+
+    even = np.arange(2, 21, 2)
+    assert ids.tolist() == even[truth.mag_r[even - 1] < 17].tolist()
 
 
 def test_embeddings_when_the_cut_has_quotes_and_percent_then_stays_one_condition(sky):

@@ -2,7 +2,16 @@
 
 import pytest
 
-from skylike.cuts.coordinates import parse_angle, parse_cone, parse_position
+from skylike.cuts.coordinates import (
+    Box,
+    Position,
+    check_box,
+    parse_angle,
+    parse_cone,
+    parse_declination,
+    parse_position,
+    parse_right_ascension,
+)
 from skylike.errors import CoordinateError
 
 
@@ -22,6 +31,12 @@ from skylike.errors import CoordinateError
         ("00:42:44 -00:30:00", 10.6833333333, -0.5),
         ("12:00 -00:00:36", 180.0, -0.01),
         ("0 -90", 0.0, -90.0),
+        ("199.33 deg 20.6 deg", 199.33, 20.6),
+        ("13h29m +47d11m", 202.25, 47.1833333333),
+        ("13.5h -20.5d", 202.5, -20.5),
+        ("13.5 hours, -20.5 deg", 202.5, -20.5),
+        ("202d30m 600 arcmin", 202.5, 10.0),
+        ("3.2 rad -0.1 rad", 183.346494441863, -5.7295779513),
     ],
 )
 def test_parse_position_when_understood_then_gives_degrees(text: str, ra: float, dec: float):
@@ -49,6 +64,14 @@ def test_parse_position_when_understood_then_gives_degrees(text: str, ra: float,
         ("12:00:00 90:00:01", "declination"),
         ("12:00:00 10.5", "could be hours or degrees"),
         ("12.5 +10:30:00", "could be hours or degrees"),
+        ("13h29m 10.5", "two notations"),
+        ("13:29:52 +10d30m", "two notations"),
+        ("199.33 +20d38m", "two notations"),
+        ("13h60m +10d", "out of range"),
+        ("7 rad 0 rad", "right ascension 401"),
+        ("10 h 20 h", "not understood"),
+        ("l=361 b=0", "l must be within 0 to 360"),
+        ("l=10", "not understood"),
     ],
 )
 def test_parse_position_when_not_understood_or_impossible_then_says_why(text: str, reason: str):
@@ -58,7 +81,15 @@ def test_parse_position_when_not_understood_or_impossible_then_says_why(text: st
 
 @pytest.mark.parametrize(
     ("text", "degrees"),
-    [("10 deg", 10), ("10deg", 10), ("30'", 0.5), ("36 arcsec", 0.01), ('36"', 0.01), ("2", 2)],
+    [
+        ("10 deg", 10),
+        ("10deg", 10),
+        ("30'", 0.5),
+        ("36 arcsec", 0.01),
+        ('36"', 0.01),
+        ("2", 2),
+        ("0.1 rad", 5.729578),
+    ],
 )
 def test_parse_angle_when_understood_then_gives_degrees(text: str, degrees: float):
     assert parse_angle(text, "deg") == pytest.approx(degrees)
@@ -66,6 +97,67 @@ def test_parse_angle_when_understood_then_gives_degrees(text: str, degrees: floa
 
 def test_parse_angle_when_a_plain_number_then_takes_the_default_unit():
     assert parse_angle("36", "arcsec") == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "degrees"),
+    [
+        ("199.33", 199.33),
+        ("13:30:00", 202.5),
+        ("13 30 00", 202.5),
+        ("13h30m", 202.5),
+        ("13.5 h", 202.5),
+        ("202d30m", 202.5),
+        ("3.2 rad", 183.3464944186),
+        ("12150 arcmin", 202.5),
+    ],
+)
+def test_parse_right_ascension_when_alone_then_gives_degrees(text: str, degrees: float):
+    assert parse_right_ascension(text) == pytest.approx(degrees)
+
+
+@pytest.mark.parametrize(
+    ("text", "degrees"),
+    [
+        ("-20.5", -20.5),
+        ("-20:30", -20.5),
+        ("\N{MINUS SIGN}20 30 00", -20.5),
+        ("- 20d30m", -20.5),
+        ("-0.1 rad", -5.7295779513),
+    ],
+)
+def test_parse_declination_when_alone_then_gives_degrees(text: str, degrees: float):
+    assert parse_declination(text) == pytest.approx(degrees)
+
+
+@pytest.mark.parametrize("text", ["", "ten", "13h", "1 2", "1e999", "nan", "+-3"])
+def test_parse_declination_when_not_understood_then_says_so(text: str):
+    with pytest.raises(CoordinateError, match=r"the declination .* is not understood"):
+        parse_declination(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ra", "dec"),
+    [
+        # The center and the north pole of the Galaxy.
+        ("l=0 b=0", 266.404988, -28.936178),
+        ("L = 45 deg, B = 90 deg", 192.859480, 27.128250),
+    ],
+)
+def test_parse_position_when_galactic_then_gives_icrs(text: str, ra: float, dec: float):
+    position = parse_position(text)
+
+    assert (position.ra, position.dec) == pytest.approx((ra, dec), abs=3e-6)
+
+
+def test_parse_position_when_a_range_may_end_at_360_then_keeps_it():
+    assert parse_position("360 5", full_circle=True) == Position(360, 5)
+
+
+def test_check_box_when_it_ends_at_360_then_holds_right_ascension_0():
+    assert check_box(350, 360, -1, 1) == Box(350, 0, -1, 1)
+    assert check_box(0, 360, -1, 1) == Box(0, 360, -1, 1)
+    assert check_box(360, 10, -1, 1) == Box(0, 10, -1, 1)
 
 
 @pytest.mark.parametrize("text", ["", "deg", "5 parsec", "1e999 deg", "10 m", "ten deg"])

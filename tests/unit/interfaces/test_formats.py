@@ -137,7 +137,9 @@ def test_votable_when_read_back_then_raises_no_warning_and_keeps_meanings(tmp_pa
     assert {param.name: param.value for param in table.params} == {
         "exact": True,
         "matched": 1234,
+        "matched_is_bound": False,
         "k": 10,
+        "offset": 0,
         "min_separation_arcsec": 25.152,
     }
     assert {info.name: info.content for info in table.infos}["sql"] == SQL

@@ -37,7 +37,7 @@ def average_precision_after(
         if by_suggestion:
             margins = model.margins(vectors[free])
             listed = shortlist(margins, k=10)
-            found = suggest(margins[listed], vectors[free][listed], k=10)
+            found = suggest(margins[listed], vectors[free][listed], k=10, n_candidates=len(free))
             chosen = free[listed[found.places]]
         else:
             chosen = random.choice(free, 10, replace=False)
@@ -79,15 +79,15 @@ def test_suggestions_when_listed_then_alternate_and_none_is_twice():
     assert doubtful.max() < np.quantile(np.abs(margins), 0.5)
 
 
-def test_suggestions_when_galaxies_are_copies_then_take_one_of_them():
+def test_suggestions_when_galaxies_are_copies_then_take_few_of_them():
     random = np.random.default_rng(0)
-    distinct = random.normal(size=(30, 16))
+    distinct = random.normal(size=(571, 16))
     vectors = np.vstack([np.repeat(distinct[:1], 30, axis=0), distinct[1:]]).astype(np.float16)
-    margins = np.linspace(3, 1, 59)  # the copies are the likeliest
+    margins = np.linspace(3, 1, 600)  # the copies are the likeliest
 
     found = suggest(margins, vectors, k=6)
 
-    assert (found.places < 30).sum() <= 2
+    assert (found.places < 30).sum() == 1
 
 
 def test_suggestions_when_candidates_are_few_then_are_all_of_them():
@@ -106,3 +106,23 @@ def test_shortlist_when_a_score_is_undefined_then_leaves_it_out():
     margins = np.array([np.nan, 3.0, -2.0, 0.1])
 
     assert shortlist(margins, k=1).tolist() == [1, 2, 3]
+
+
+def test_suggestions_when_some_show_one_patch_of_sky_then_take_one_of_it():
+    vectors, _ = clustered_vectors(60)
+    groups = np.repeat(np.arange(20), 3)
+
+    found = suggest(np.linspace(2, -2, 60), vectors, k=30, groups=groups)
+
+    assert sorted(groups[found.places].tolist()) == list(range(20))
+
+
+def test_suggestions_when_candidates_are_a_whole_small_catalog_then_are_likely_or_doubtful():
+    # Diversity must not choose the odd ones of everything there is.
+    vectors, _ = clustered_vectors(300)
+    margins = np.random.default_rng(0).normal(size=300)
+
+    found = suggest(margins, vectors, k=12)
+
+    assert (margins[found.places[::2]] >= np.sort(margins)[-30]).all()
+    assert (np.abs(margins[found.places[1::2]]) <= np.sort(np.abs(margins))[29]).all()

@@ -4,7 +4,14 @@ from sqlalchemy.dialects.postgresql import psycopg
 
 from skylike.cuts import GALAXY_KINDS, parse_cut
 from skylike.cuts.coordinates import Cone
-from skylike.search.store_statements import CUT_COLUMNS, Scope, ranking_statement, typed_sql
+from skylike.search.store_statements import (
+    G,
+    Scope,
+    compact_table,
+    cut_columns,
+    nearest_statement,
+    typed_sql,
+)
 
 
 def typed(where=None, **options):
@@ -13,8 +20,9 @@ def typed(where=None, **options):
     return typed_sql(scope, **({"example": (7,), "least_similar": False, "limit": 5} | options))
 
 
-def test_a_cut_may_name_every_column_that_its_parser_knows():
-    assert set(CUT_COLUMNS) == set(GALAXY_KINDS)
+@pytest.mark.parametrize("source", [G, compact_table(1)])
+def test_a_cut_may_name_every_column_that_its_parser_knows(source):
+    assert set(cut_columns(source, frozenset({"ring"}))) == {*GALAXY_KINDS, "score_ring"}
 
 
 def test_typed_sql_has_its_values_in_place():
@@ -63,12 +71,21 @@ def test_typed_sql_by_a_vector_keeps_the_precision_of_float32():
     assert [np.float32(n) for n in numbers] == vector.astype(np.float32).tolist()
 
 
-@pytest.mark.parametrize("least_similar", [False, True])
-def test_ranking_never_orders_by_the_bare_operator(least_similar):
-    statement = ranking_statement(
-        Scope(1), np.zeros(3, np.float16), limit=5, least_similar=least_similar
-    )
+@pytest.mark.parametrize("farthest", [False, True])
+def test_scan_never_orders_by_the_bare_operator(farthest):
+    statement = nearest_statement(Scope(1), np.zeros(3, np.float16), limit=5, farthest=farthest)
 
     text = str(statement.compile(dialect=psycopg.dialect()))
-    assert "nullif(e.embedding <=>" in text
-    assert "ORDER BY distance" in text
+    assert "ORDER BY (c.compact <-> " in text
+    assert ") + " in text.split("ORDER BY")[1]
+
+
+def test_scan_joins_the_catalog_only_for_columns_that_are_not_copied():
+    def sql(where):
+        scope = Scope(1, parse_cut(where, GALAXY_KINDS))
+        statement = nearest_statement(scope, np.zeros(3, np.float16), limit=5, farthest=False)
+        return str(statement.compile(dialect=psycopg.dialect()))
+
+    assert "galaxy AS g" not in sql("mag_r < 18 AND type = 'SER' AND z_phot > 0.1")
+    assert "survey AS s ON s.survey_id = c.survey_id" in sql("survey = 'sdss'")
+    assert "galaxy AS g ON g.galaxy_id = c.galaxy_id" in sql("flux_r > 3")
