@@ -9,7 +9,7 @@ import typer
 from skylike_cli import session
 
 if TYPE_CHECKING:
-    from skylike.labels.say import Source
+    from skylike.labels.choose import Source
 
 app = typer.Typer(
     help="Build training sets: say what galaxies are, find more of them.", no_args_is_help=True
@@ -272,7 +272,7 @@ def _source(
     columns: str,
     match_radius: float,
 ) -> "Source":
-    from skylike.labels.say import Source
+    from skylike.labels.choose import Source
     from skylike.survey.column_names import parse_column_map
 
     return Source(

@@ -475,13 +475,17 @@ DECLARE
     stored halfvec;
     stored_compact halfvec;
 BEGIN
+    -- As from an outer join: nothing is similar to nothing.
+    IF query IS NULL THEN
+        RETURN;
+    END IF;
     SELECT true, e.embedding, c.compact INTO is_there, stored, stored_compact
     FROM skylike.galaxy AS g
     LEFT JOIN skylike.embedding AS e ON e.encoder_id = active.encoder_id AND e.galaxy_id = g.galaxy_id
     LEFT JOIN skylike.embedding_compact AS c ON c.encoder_id = active.encoder_id AND c.galaxy_id = g.galaxy_id
     WHERE g.galaxy_id = query;
     IF is_there IS NULL THEN
-        RAISE EXCEPTION 'galaxy % is not in the database', coalesce(query::text, 'NULL')
+        RAISE EXCEPTION 'galaxy % is not in the database', query
             USING ERRCODE = 'no_data_found',
                 HINT = 'Look its galaxy_id up in skylike.galaxy, or ask by position with similar_to_position(ra, dec).';
     ELSIF stored IS NULL THEN

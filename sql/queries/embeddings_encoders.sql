@@ -1,5 +1,6 @@
 -- Encoders, the newest last, with the number of galaxies that each has embedded.
---   :name  text, or NULL for all
+--   :name       text, or NULL for all
+--   :is_active  true for the active one only, or NULL
 -- Plan: a scan of the (short) table; the counts come from the planner's statistics, which the embedding
 -- stage refreshes when it publishes.
 SELECT e.*,
@@ -9,5 +10,6 @@ SELECT e.*,
            WHERE c.oid = to_regclass('skylike.embedding_e' || e.encoder_id)
        ), 0) AS n_embedded
 FROM skylike.encoder AS e
-WHERE cast(:name AS text) IS NULL OR e.name = cast(:name AS text)
+WHERE (cast(:name AS text) IS NULL OR e.name = cast(:name AS text))
+    AND (cast(:is_active AS boolean) IS NULL OR e.is_active)
 ORDER BY e.encoder_id

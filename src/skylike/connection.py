@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy.engine import URL
-
 from skylike.database.engine import connect as open_connection
-from skylike.database.engine import make_engine, parse_url
+from skylike.database.engine import make_engine
 from skylike.database.migrate import check_schema
 from skylike.database.roles import READER, SERVICE
 from skylike.database.server import DATABASE, role_url
@@ -20,7 +18,7 @@ _ROLES = {"reader": READER, "service": SERVICE, "owner": DATABASE}
 
 
 def connect(
-    url: str | URL | None = None, home: str | Path | None = None, *, role: Role | None = None
+    url: str | None = None, home: str | Path | None = None, *, role: Role | None = None
 ) -> Sky:
     """Connect to a skylike database; nothing is started, and nothing but SELECT is done in it.
 
@@ -63,21 +61,11 @@ def connect(
     if url is None and home is None and settings.database_url is not None:
         url = settings.database_url.get_secret_value()
     folder = settings.home if home is None else Path(home).expanduser().absolute()
-    given = parse_url(url) if isinstance(url, str) else url
-    return _connected(_role_url(given, folder, role), device=settings.device)
-
-
-def _role_url(given: URL | None, home: Path, role: Role | None) -> URL:
-    if given is None:
-        return role_url(home, _ROLES[role or "reader"], given=None)
-    text = given.render_as_string(hide_password=False)
-    return role_url(home, _ROLES[role or "owner"], given=text)
-
-
-def _connected(url: URL, *, device: str) -> Sky:
-    sky = Sky(make_engine(url, application="skylike-python"), device=device)
+    name = _ROLES[role or ("reader" if url is None else "owner")]
+    engine = make_engine(role_url(folder, name, given=url), application="skylike-python")
+    sky = Sky(engine, device=settings.device)
     try:
-        with open_connection(sky.engine) as connection:
+        with open_connection(engine) as connection:
             check_schema(connection)
     except BaseException:
         sky.close()

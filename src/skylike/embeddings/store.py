@@ -55,7 +55,7 @@ def _record(row: Row[tuple[object, ...]]) -> EncoderRecord:
 
 def fetch_encoders(connection: Connection) -> list[EncoderRecord]:
     """Fetch all encoders in the order in which they were added."""
-    rows = connection.execute(statement("embeddings_encoders"), {"name": None})
+    rows = connection.execute(statement("embeddings_encoders"), {"name": None, "is_active": None})
     return [_record(row) for row in rows]
 
 
@@ -67,7 +67,9 @@ def fetch_encoder(connection: Connection, name: str) -> EncoderRecord:
     EncoderNotFoundError
         No encoder has this name; the message lists those there are.
     """
-    row = connection.execute(statement("embeddings_encoders"), {"name": name}).one_or_none()
+    row = connection.execute(
+        statement("embeddings_encoders"), {"name": name, "is_active": None}
+    ).one_or_none()
     if row is None:
         names = connection.scalars(sa.select(encoder.c.name).order_by(encoder.c.name)).all()
         there = (
@@ -85,13 +87,15 @@ def fetch_active_encoder(connection: Connection) -> EncoderRecord:
     EncoderNotFoundError
         None is active.
     """
-    name = connection.scalar(sa.select(encoder.c.name).where(encoder.c.is_active))
-    if name is None:
+    row = connection.execute(
+        statement("embeddings_encoders"), {"name": None, "is_active": True}
+    ).one_or_none()
+    if row is None:
         raise EncoderNotFoundError(
             "no encoder is active; train one with `skylike encoder train` and run `skylike embed`, "
             "or choose one with `skylike encoder activate NAME`"
         )
-    return fetch_encoder(connection, name)
+    return _record(row)
 
 
 def fetch_encoder_to_embed(connection: Connection, name: str | None) -> EncoderRecord:

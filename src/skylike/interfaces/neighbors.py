@@ -4,12 +4,11 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from skylike.database.comments import ColumnMeaning
+from skylike.database.comments import ColumnMeaning, read_meanings
 from skylike.embeddings.store import fetch_active_encoder
 from skylike.errors import EmptyStageError, GalaxyNotFoundError, NeighborRunNotFoundError
 from skylike.interfaces import store
 from skylike.interfaces.provenance import Plain
-from skylike.search.search import OWN_MEANINGS
 from skylike.search.store import fetch_galaxies, fetch_meanings
 from skylike.search.store_stale import fetch_published_run
 from skylike.search.store_vocabulary import fetch_vocabulary
@@ -67,7 +66,8 @@ def neighbor_rows(
         )
     words = fetch_vocabulary(connection, ())
     catalog = fetch_galaxies(connection, ids, words)
-    meanings = OWN_MEANINGS | fetch_meanings(connection) | words.meanings()
+    of_view = read_meanings(connection, "neighbor")
+    meanings = of_view | fetch_meanings(connection) | words.meanings()
     own = {
         "rank": pa.array(np.arange(1, len(ids) + 1, dtype=np.int32)),
         "galaxy_id": catalog["galaxy_id"],

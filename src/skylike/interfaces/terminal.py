@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skylike.bands import BANDS
+from skylike.cuts import GALAXY_KINDS
 from skylike.interfaces.provenance import summary
 from skylike.search.result import SearchResult
 
@@ -29,7 +30,8 @@ _FORMATS: Final = {
     "z_phot": ".3f",
 }
 _SHOWN: Final = (
-    *("rank", "galaxy_id", "similarity", "separation", "ra", "dec", "mag_r", "mag_g", "mag_z"),
+    *("query", "rank", "galaxy_id", "similarity", "separation", "ra", "dec"),
+    *("mag_r", "mag_g", "mag_z"),
     *("z_spec", "z_phot", "survey", "type"),
     *(f"mag_{band}" for band in BANDS if band not in {"g", "r", "z"}),
 )
@@ -38,7 +40,14 @@ _SHOWN: Final = (
 
 def print_result(result: SearchResult, console: Console) -> None:
     """Print the columns that fit, then what the answer is worth."""
-    names = [name for name in _SHOWN if name in result.rows.column_names and _holds(result, name)]
+    # What users have derived or trained, they want to see.
+    own = [
+        name
+        for name in result.rows.column_names
+        if name not in GALAXY_KINDS and name not in {*_SHOWN, "query_label"}
+    ]
+    shown = [*_SHOWN[:7], *own, *_SHOWN[7:]]
+    names = [name for name in shown if name in result.rows.column_names and _holds(result, name)]
     left_out = []
     while len(names) > 3 and _width(result, names, console) > console.width:
         left_out.append(names.pop())

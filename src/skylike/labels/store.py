@@ -19,6 +19,10 @@ GalaxyIds = npt.NDArray[np.int32]
 _QUERY_ROWS: Final = 20_000
 """Galaxies named in one query."""
 
+_NEARBY_ROWS: Final = 1_000
+"""Galaxies whose neighbors one query finds. Of more, the planner takes a scan of the whole catalog
+for cheaper than probes of its index, and is wrong (20,000 galaxies: 160 s instead of 2 s)."""
+
 SCORE_PREFIX: Final = "score_"
 """What a classifier's score is called in cuts: this, then the label's name."""
 
@@ -188,9 +192,9 @@ def fetch_nearby(
 ) -> Places:
     """Fetch the galaxies within ``radius`` degrees of some, these included; at most ``limit``."""
     found: dict[int, tuple[float, float, str]] = {}
-    for start in range(0, len(galaxy_ids), _QUERY_ROWS):
+    for start in range(0, len(galaxy_ids), _NEARBY_ROWS):
         values = {
-            "galaxy_ids": galaxy_ids[start : start + _QUERY_ROWS].tolist(),
+            "galaxy_ids": galaxy_ids[start : start + _NEARBY_ROWS].tolist(),
             "radius": radius,
             "limit": limit,
         }

@@ -112,11 +112,8 @@ def _searching(
     connection: Connection, record: EncoderRecord, galaxy_id: int, *, cut: str | None = None
 ) -> Searching:
     query = Query(galaxies=(galaxy_id,), k=RESULTS, min_separation=0.0, where=cut)
-    target = combine([galaxy_example(connection, galaxy_id, record)])
-    compact = store_compact.fetch_compact(
-        connection, encoder_id=record.encoder_id, galaxy_id=galaxy_id
-    )
-    assert compact is not None  # noqa: S101 - chosen among those that have one
+    example = galaxy_example(connection, galaxy_id, record)
+    assert example.compact is not None  # noqa: S101 - chosen among those that have one
     return Searching(
         connection=connection,
         query=query,
@@ -126,8 +123,8 @@ def _searching(
             cut=None if cut is None else parse_cut(cut, GALAXY_KINDS),
             excluded=(galaxy_id,),
         ),
-        target=target,
-        compact=of_stored(compact, slack=record.compact_slack or 0.0, least_similar=False),
+        target=combine([example]),
+        compact=of_stored(example.compact, slack=record.compact_slack or 0.0, least_similar=False),
         clock=Clock(),
     )
 

@@ -69,6 +69,8 @@ class Example:
         The vector as the database holds it, (d,) float16 of nearly unit length; None for others.
     caption
         A shorter label for below a picture, or None.
+    compact
+        Its compact vector as the database holds it, (m + 1,) float16; None for others.
     """
 
     label: str
@@ -79,6 +81,7 @@ class Example:
     image: Image | None = None
     stored: npt.NDArray[np.float16] | None = None
     caption: str | None = None
+    compact: npt.NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,7 +139,15 @@ def galaxy_example(connection: Connection, galaxy_id: int, encoder: EncoderRecor
         label=f"the embedding of galaxy {galaxy_id}",
         dimension=encoder.dimension,
     )
-    return Example(f"galaxy {galaxy_id}", unit, found.ra, found.dec, galaxy_id, stored=found.vector)
+    return Example(
+        f"galaxy {galaxy_id}",
+        unit,
+        found.ra,
+        found.dec,
+        galaxy_id,
+        stored=found.vector,
+        compact=found.compact,
+    )
 
 
 def position_example(

@@ -32,9 +32,6 @@ from skylike.search.vocabulary import Vocabulary
 
 OWN_MEANINGS = {
     "rank": ColumnMeaning("Place in the answer, 1 is the best", None, "meta.number"),
-    "similarity": ColumnMeaning(
-        "Cosine of the embedding and the query, float64", None, "stat.correlation"
-    ),
     "separation": ColumnMeaning(
         "Separation on the sky from the query, from the nearest example where there are several",
         "deg",
@@ -112,15 +109,15 @@ def answer(
     """Do as :func:`search`, keep the examples, and ``explain``: run the scan again for its plan."""
     clock = Clock()
     with store.reading(engine, timeout_s=timeout_s) as connection:
-        record = _encoder(connection, encoder)
         words = fetch_vocabulary(connection, query.definitions)
         cut = words.parse(query.where)
+        record = _encoder(connection, encoder)
         with clock.step("examples"):
             located = locate(connection, query, record, device=device, progress=progress)
             examples = unique(located.examples)
             target = _target(connection, record, examples, located.rejects)
         scope = Scope(record.encoder_id, cut, query.cone, target.excluded_ids, words.scores)
-        compact = _compact(connection, record, target, least_similar=query.least_similar)
+        compact = _compact(connection, record, examples, target, least_similar=query.least_similar)
         searching = Searching(connection, query, record, scope, target, compact, clock)
         run = fetch_published_run(connection, encoder_id=record.encoder_id)
         found = find(searching, run)
@@ -163,7 +160,8 @@ def answer(
 
 def _encoder(connection: Connection, name: str | None) -> EncoderRecord:
     record = fetch_active_encoder(connection) if name is None else fetch_encoder(connection, name)
-    store.check_filled(connection, encoder_id=record.encoder_id, encoder=record.name)
+    if record.embedded_at is None or not record.n_embedded:
+        store.check_filled(connection, encoder_id=record.encoder_id, encoder=record.name)
     return record
 
 
@@ -179,16 +177,18 @@ def _target(
 
 
 def _compact(
-    connection: Connection, record: EncoderRecord, target: Target, *, least_similar: bool
+    connection: Connection,
+    record: EncoderRecord,
+    examples: Sequence[Example],
+    target: Target,
+    *,
+    least_similar: bool,
 ) -> CompactQuery:
     """Find the target among compact vectors: stored where it is a galaxy, else projected."""
     slack = record.compact_slack or 0.0
-    if len(target.galaxy_ids) == 1 and target.rounding < SAME_DIRECTION:
-        stored = store_compact.fetch_compact(
-            connection, encoder_id=record.encoder_id, galaxy_id=target.galaxy_ids[0]
-        )
-        if stored is not None:
-            return of_stored(stored, slack=slack, least_similar=least_similar)
+    stored = examples[0].compact
+    if len(examples) == 1 and stored is not None and target.rounding < SAME_DIRECTION:
+        return of_stored(stored, slack=slack, least_similar=least_similar)
     basis = store_compact.fetch_basis(connection, record)
     return of_vector(target.vector, basis, slack=slack, least_similar=least_similar)
 
@@ -217,5 +217,9 @@ def _rows(
     }
     others = {name: catalog[name] for name in catalog.column_names if name not in own}
     rows = pa.table(own | others)
-    known = OWN_MEANINGS | store.fetch_meanings(connection) | words.meanings()
+    similarity = ColumnMeaning(
+        f"Cosine of the embedding and {target.words}, float64", None, "stat.correlation"
+    )
+    own_meanings = OWN_MEANINGS | {"similarity": similarity}
+    known = own_meanings | store.fetch_meanings(connection) | words.meanings()
     return rows, {name: known[name] for name in rows.column_names}

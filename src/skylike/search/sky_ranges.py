@@ -17,6 +17,9 @@ _SIDE_DEG: Final = math.degrees(math.sqrt(math.pi / 3))
 _CELLS_PER_RADIUS: Final = 4
 """Finer cells leave out more of what is beside the cone and make more ranges: 10 with four."""
 
+LARGEST_DEG: Final = 20.0
+"""Of wider cones the rows outnumber what an index saves."""
+
 _WIDENING_DEG: Final = 1e-9
 """As in the SQL function in_cone: rounding must not lose a galaxy on the edge."""
 
@@ -24,10 +27,10 @@ _WIDENING_DEG: Final = 1e-9
 def cone_ranges(cone: Cone) -> list[tuple[int, int]]:
     """Cover a cone with ranges of NESTED indices of order 29, ends included.
 
-    They hold every position in the cone and some beside it. A cone that fills most of the sky has
-    none: nothing would be gained.
+    They hold every position in the cone and some beside it. A cone wider than
+    :data:`LARGEST_DEG` has none.
     """
-    if cone.radius >= 45:
+    if cone.radius > LARGEST_DEG:
         return []
     radius = cone.radius + _WIDENING_DEG
     depth = math.floor(math.log2(_CELLS_PER_RADIUS * _SIDE_DEG / radius))

@@ -57,8 +57,6 @@ def reading(engine: Engine, *, timeout_s: float | None) -> Iterator[Connection]:
         )
         try:
             with connection.begin():
-                # A plan for any parameters would ignore what the cut and the cone select.
-                connection.execute(sa.text("SET LOCAL plan_cache_mode = force_custom_plan"))
                 if timeout_s is not None:
                     connection.execute(
                         sa.text("SELECT set_config('statement_timeout', :milliseconds, true)"),
@@ -105,6 +103,8 @@ class GalaxyExample:
     ----------
     vector
         (d,) float16 as stored, or None without an embedding.
+    compact
+        (m + 1,) float16, or None without an embedding.
     has_cutout
         Is there an image to make one from?
     """
@@ -113,6 +113,7 @@ class GalaxyExample:
     ra: float
     dec: float
     vector: npt.NDArray[np.float16] | None
+    compact: npt.NDArray[np.float16] | None
     has_cutout: bool
 
 
@@ -125,8 +126,11 @@ def fetch_example(
     ).one_or_none()
     if row is None:
         return None
-    vector = None if row.embedding is None else row.embedding.to_numpy().astype(np.float16)
-    return GalaxyExample(row.galaxy_id, row.ra, row.dec, vector, row.has_cutout)
+    vector, compact = (
+        None if half is None else half.to_numpy().astype(np.float16)
+        for half in (row.embedding, row.compact)
+    )
+    return GalaxyExample(row.galaxy_id, row.ra, row.dec, vector, compact, row.has_cutout)
 
 
 def fetch_nearest(

@@ -21,7 +21,6 @@ from skylike.search.store_statements import (
     Scope,
     approximate_statement,
     arrays,
-    compact_table,
     compared_statement,
     cosines_statement,
     listed_statement,
@@ -155,15 +154,6 @@ def fetch_approximate(
 
 
 _SET: Final = sa.text("SELECT set_config(:name, :value, true)")
-
-
-def fetch_compact(
-    connection: Connection, *, encoder_id: int, galaxy_id: int
-) -> npt.NDArray[np.float16] | None:
-    """Fetch the compact vector of a galaxy (m + 1,), None without one."""
-    c = compact_table(encoder_id)
-    found = connection.scalar(sa.select(c.c.compact).where(c.c.galaxy_id == sa.literal(galaxy_id)))
-    return None if found is None else np.array(found, dtype=np.float16)
 
 
 def fetch_basis(connection: Connection, record: EncoderRecord) -> CompactBasis:

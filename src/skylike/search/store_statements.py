@@ -36,6 +36,9 @@ _SCORES: Final = sa.table(
     schema=SCHEMA,
 )
 
+_LISTED: Final = 100
+"""Identifiers that are written one by one at most."""
+
 Columns = dict[str, ColumnElement[Any]]
 Compared = ColumnElement[Any]
 
@@ -142,7 +145,10 @@ def _conditions(source: sa.FromClause, scope: Scope) -> list[ColumnElement[bool]
 def _none_of(source: sa.FromClause, galaxy_ids: tuple[int, ...]) -> ColumnElement[bool]:
     if len(galaxy_ids) == 1:
         return source.c.galaxy_id != sa.literal(galaxy_ids[0])
-    return source.c.galaxy_id.not_in(galaxy_ids)
+    if len(galaxy_ids) <= _LISTED:
+        return source.c.galaxy_id.not_in(galaxy_ids)
+    # One parameter instead of thousands; an array constant, which the server looks up by hash.
+    return source.c.galaxy_id != sa.all_(sa.literal(list(galaxy_ids), sa.ARRAY(sa.Integer)))
 
 
 def _literal(half: npt.NDArray[np.float16]) -> ColumnElement[Any]:
@@ -254,7 +260,7 @@ def listed_statement(
 def typed_sql(
     scope: Scope,
     *,
-    example: tuple[int, ...] | npt.NDArray[np.float64],
+    example: int | npt.NDArray[np.float64],
     least_similar: bool,
     limit: int,
     offset: int = 0,
@@ -267,7 +273,7 @@ def typed_sql(
     Parameters
     ----------
     example
-        Galaxies, which the statement looks up itself, or a unit vector (d,), written out.
+        A galaxy, which the statement looks up itself, or a unit vector (d,), written out.
     dropped
         Galaxies to leave out because they are too close to the query or to a better result.
     has_undefined
@@ -281,7 +287,7 @@ def typed_sql(
     if has_undefined:
         conditions.append(sa.func.l2_norm(E.c.embedding) > sa.literal(0))
     distance, source = _typed_example(scope.encoder_id, example)
-    # As in ranking_statement: an expression around the operator, which no index can order by.
+    # As in nearest_statement: an expression around the operator, which no index can order by.
     # NaN, the distance of a zero vector, sorts last in both.
     key = f"1 - ({distance})" if least_similar else f"({distance}) + 0"
     return "\n".join(
@@ -300,23 +306,14 @@ def typed_sql(
     )
 
 
-def _typed_example(
-    encoder_id: int, example: tuple[int, ...] | npt.NDArray[np.float64]
-) -> tuple[str, str]:
+def _typed_example(encoder_id: int, example: int | npt.NDArray[np.float64]) -> tuple[str, str]:
     """Return the distance and the subquery that gives ``q.embedding``."""
-    if not isinstance(example, tuple):
-        # vector, not halfvec: rounding the query to float16 could swap near neighbors.
-        numbers = ",".join(str(value) for value in example.astype(np.float32))
-        source = f"SELECT '[{numbers}]'::vector AS embedding"
-    else:
-        mean = "avg(l2_normalize(embedding::vector)) AS embedding"
-        column = "embedding" if len(example) == 1 else mean
-        chosen = f"= {example[0]}" if len(example) == 1 else f"IN ({', '.join(map(str, example))})"
+    if isinstance(example, int):
         source = (
-            f"SELECT {column} FROM {SCHEMA}.embedding"  # noqa: S608 - integers only
-            f" WHERE encoder_id = {encoder_id} AND galaxy_id {chosen}"
+            f"SELECT embedding FROM {SCHEMA}.embedding"  # noqa: S608 - integers only
+            f" WHERE encoder_id = {encoder_id} AND galaxy_id = {example}"
         )
-    stored = (
-        "e.embedding" if isinstance(example, tuple) and len(example) == 1 else "e.embedding::vector"
-    )
-    return f"{stored} <=> q.embedding", source
+        return "e.embedding <=> q.embedding", source
+    # vector, not halfvec: rounding the query to float16 could swap near neighbors.
+    numbers = ",".join(str(value) for value in example.astype(np.float32))
+    return "e.embedding::vector <=> q.embedding", f"SELECT '[{numbers}]'::vector AS embedding"

@@ -142,7 +142,7 @@ def equivalent_sql(
     is_stored = len(examples) == 1 and examples[0].stored is not None and not target.rejected_ids
     return typed_sql(
         scope,
-        example=target.galaxy_ids if is_stored else target.vector,
+        example=target.galaxy_ids[0] if is_stored else target.vector,
         least_similar=query.least_similar,
         limit=query.k,
         offset=query.offset,

@@ -42,5 +42,5 @@ def shared_url(server_url: URL, template_url: URL, shared_truth: Truth) -> Itera
 @pytest.fixture
 def sky(shared_url: URL) -> Iterator[skylike.Sky]:
     """Connected to the shared database."""
-    with skylike.connect(shared_url) as made:
+    with skylike.connect(shared_url.render_as_string(hide_password=False)) as made:
         yield made

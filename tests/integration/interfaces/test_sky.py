@@ -16,6 +16,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from PIL import Image
 from sqlalchemy import Connection
+from sqlalchemy.engine import URL
 
 import skylike
 from search_factory import Sky as Truth
@@ -38,6 +39,10 @@ from skylike.neighbors.job import NeighborSettings
 N, D = 60, 24
 
 
+def address(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
 @pytest.fixture
 def truth(shared_truth) -> Truth:
     return shared_truth
@@ -47,7 +52,7 @@ def truth(shared_truth) -> Truth:
 def own_sky(engine, database_url, truth) -> Iterator[skylike.Sky]:
     """Connected to a database of this test's own, which it may change through ``engine``."""
     fill(engine, truth)
-    with skylike.connect(database_url) as made:
+    with skylike.connect(address(database_url)) as made:
         yield made
 
 
@@ -82,14 +87,14 @@ def test_connect_when_the_environment_names_a_server_then_uses_it(
     monkeypatch, tmp_path, shared_url
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SKYLIKE_DATABASE_URL", shared_url.render_as_string(hide_password=False))
+    monkeypatch.setenv("SKYLIKE_DATABASE_URL", address(shared_url))
 
     with skylike.connect() as sky:
         assert sky.query("SELECT count(*) FROM galaxy")["count"].tolist() == [N]
 
 
 def test_connect_when_home_has_no_server_then_names_the_command(monkeypatch, tmp_path, shared_url):
-    monkeypatch.setenv("SKYLIKE_DATABASE_URL", shared_url.render_as_string(hide_password=False))
+    monkeypatch.setenv("SKYLIKE_DATABASE_URL", address(shared_url))
 
     with pytest.raises(DatabaseUnavailableError, match="skylike db start"):
         skylike.connect(home=tmp_path)
@@ -97,34 +102,40 @@ def test_connect_when_home_has_no_server_then_names_the_command(monkeypatch, tmp
 
 def test_connect_when_given_url_and_home_or_no_role_then_refuses(shared_url, tmp_path):
     with pytest.raises(SettingsError, match="not both"):
-        skylike.connect(shared_url, tmp_path)
+        skylike.connect(address(shared_url), tmp_path)
     with pytest.raises(SettingsError, match="reader, service, owner"):
-        skylike.connect(shared_url, role="admin")  # type: ignore[arg-type]
+        skylike.connect(address(shared_url), role="admin")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="mysql"):
         skylike.connect("mysql://localhost/skylike")
 
 
 def test_connect_when_there_are_no_tables_then_says_upgrade(server_url):
     with pytest.raises(SchemaOutOfDateError, match="skylike db upgrade"):
-        skylike.connect(server_url.set(database="postgres"))
+        skylike.connect(address(server_url.set(database="postgres")))
 
 
 def test_role_when_not_given_then_is_the_reader_of_the_embedded_server(monkeypatch, tmp_path):
     from skylike import connection
 
     asked = []
-    monkeypatch.setattr(
-        connection, "role_url", lambda home, role, *, given: asked.append((home, role, given))
-    )
-    monkeypatch.setattr(connection, "_connected", lambda *_, **__: None)
 
-    connection.connect(home=tmp_path)
-    connection.connect(home=tmp_path, role="owner")
-    connection.connect("postgresql://me@host/db")
-    connection.connect("postgresql://me@host/db", role="service")
+    def refuse(home, role, *, given):
+        asked.append((home == tmp_path, role, given))
+        raise DatabaseUnavailableError("not today")
 
-    given = "postgresql+psycopg://me@host/db"
-    assert [(home == tmp_path, role, url) for home, role, url in asked] == [
+    monkeypatch.setattr(connection, "role_url", refuse)
+    given = "postgresql://me@host/db"
+
+    for arguments in (
+        {"home": tmp_path},
+        {"home": tmp_path, "role": "owner"},
+        {"url": given},
+        {"url": given, "role": "service"},
+    ):
+        with pytest.raises(DatabaseUnavailableError):
+            connection.connect(**arguments)
+
+    assert asked == [
         (True, "skylike_reader", None),
         (True, "skylike", None),
         (False, "skylike", given),
@@ -133,7 +144,7 @@ def test_role_when_not_given_then_is_the_reader_of_the_embedded_server(monkeypat
 
 
 def test_close_when_the_block_ends_then_no_connection_stays(watcher, shared_url):
-    with skylike.connect(shared_url) as sky:
+    with skylike.connect(address(shared_url)) as sky:
         sky.query("SELECT 1")
         assert connections(watcher) == 1
 
@@ -145,7 +156,7 @@ def test_close_when_the_block_ends_then_no_connection_stays(watcher, shared_url)
 
 
 def test_close_when_forgotten_then_the_collector_does_it(watcher, shared_url):
-    sky = skylike.connect(shared_url)
+    sky = skylike.connect(address(shared_url))
     sky.query("SELECT 1")
 
     del sky

@@ -10,8 +10,9 @@ from sqlalchemy import Engine
 
 from search_factory import Sky, insert_galaxies
 from skylike.errors import NotFoundError, SettingsError
+from skylike.labels.choose import Source
 from skylike.labels.export import ExportOptions, export_labels, export_lines
-from skylike.labels.say import Source, add_labels
+from skylike.labels.say import add_labels
 
 N = 60
 STEP = 20 / 3600

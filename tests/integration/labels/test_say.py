@@ -12,8 +12,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from search_factory import Sky, insert_galaxies
 from skylike.errors import GalaxyNotFoundError, NotFoundError, SettingsError, SurveyFileError
+from skylike.labels.choose import Source
 from skylike.labels.overview import fetch_labels, overview_lines
-from skylike.labels.say import Source, add_labels, add_lines, remove_labels
+from skylike.labels.say import add_labels, add_lines, remove_labels
 from skylike.labels.store import AddCounts
 
 N = 40

@@ -13,10 +13,11 @@ from search_factory import fill, insert_embeddings, insert_encoder, scattered_sk
 from skylike.database.engine import make_engine
 from skylike.errors import EmptyStageError, NotFoundError, SettingsError
 from skylike.labels import store_classifier
+from skylike.labels.choose import Source
 from skylike.labels.classifier import LinearModel
 from skylike.labels.metrics import average_precision
 from skylike.labels.overview import fetch_labels, overview_json, overview_lines
-from skylike.labels.say import Source, add_labels, remove_labels
+from skylike.labels.say import add_labels, remove_labels
 from skylike.labels.store import fetch_score_names
 from skylike.labels.training import missing_negatives, train_classifier, train_lines
 from skylike.search.suggest import SuggestQuery, suggest_galaxies

@@ -42,7 +42,6 @@ def sky(engine: Engine) -> Sky:
 
 REFUSED = {
     "similar_to(41)": ("galaxy 41 is not in the database", "skylike.galaxy"),
-    "similar_to(NULL::integer)": ("galaxy NULL is not in the database", "skylike.galaxy"),
     "similar_to(39)": ("galaxy 39 has no embedding by encoder small", "skylike embed"),
     "similar_to(40)": ("the embedding of galaxy 40 is zero", "image may be empty"),
     "similar_to(1, 0)": ("k is 0; ask for 1 to 10000", None),
@@ -73,6 +72,15 @@ def test_function_when_it_cannot_answer_then_says_why_and_what_to_do(
         told = refusal.value.diag
         assert message in str(told.message_primary), call
         assert hint is None or hint in str(told.message_hint), call
+
+
+def test_similar_to_when_the_galaxy_is_null_then_gives_no_rows(reader: ReaderSession, sky: Sky):
+    rows = reader.ask(
+        "SELECT mine.n, s.rank FROM unnest('{3, NULL}'::integer[]) AS mine (n)"
+        " LEFT JOIN LATERAL similar_to(mine.n, 2) AS s ON true ORDER BY mine.n, s.rank"
+    )
+
+    assert rows == [(3, 1), (3, 2), (None, None)]
 
 
 def test_functions_when_no_encoder_is_ready_then_say_what_to_do(

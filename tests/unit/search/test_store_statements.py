@@ -17,7 +17,7 @@ from skylike.search.store_statements import (
 def typed(where=None, **options):
     cut = None if where is None else parse_cut(where, GALAXY_KINDS)
     scope = Scope(3, cut, options.pop("cone", None), (7,))
-    return typed_sql(scope, **({"example": (7,), "least_similar": False, "limit": 5} | options))
+    return typed_sql(scope, **({"example": 7, "least_similar": False, "limit": 5} | options))
 
 
 @pytest.mark.parametrize("source", [G, compact_table(1)])

@@ -56,12 +56,15 @@ class Outcome:
 
 def find(searching: Searching, run: PublishedRun | None) -> Outcome:
     """Rank what a search asks for, by the route that is expected to take the shortest time."""
-    known = store_calibration.fetch_costs(searching.connection, searching.scope.encoder_id)
-    used = known or costs.UNMEASURED
     exact = FilterRoute(searching)
     rows = searching.record.n_embedded
     if not searching.scope.is_everything or rows <= _MORE_EMBEDDINGS * COUNT_LIMIT:
         exact.compare_some()
+    used = costs.UNMEASURED
+    if not exact.has_all:
+        used = (
+            store_calibration.fetch_costs(searching.connection, searching.scope.encoder_id) or used
+        )
     options = _options(searching, exact, run, used)
     left = [option for option in options if option.seconds is not None]
     while left:

@@ -38,7 +38,7 @@ class Searching:
     @property
     def wanted(self) -> int:
         """Results to find: those of the page and those before it."""
-        return self.query.offset + self.query.k
+        return self.query.reach
 
     @property
     def sign(self) -> int:
