@@ -22,13 +22,19 @@ FROM skylike.galaxy AS g
 WHERE g.galaxy_id = c.galaxy_id;
 ALTER TABLE skylike.embedding_compact ALTER COLUMN survey_id SET NOT NULL;
 
--- A partition that is attached brings its own, or gets them.
+-- A partition that is attached brings its own, or gets them. Those on what cuts name most hold the whole
+-- row: the galaxies in a range of magnitudes lie side by side there, all over the pages of the table
+-- (measured at a million rows: 10,000 in 6 ms instead of 18 ms, 100,000 in 22 ms instead of 66 ms).
 CREATE INDEX embedding_compact_healpix29_idx ON skylike.embedding_compact (healpix29);
 CREATE INDEX embedding_compact_dec_ra_idx ON skylike.embedding_compact ("dec", ra);
-CREATE INDEX embedding_compact_mag_r_idx ON skylike.embedding_compact (mag_r);
-CREATE INDEX embedding_compact_mag_g_idx ON skylike.embedding_compact (mag_g);
-CREATE INDEX embedding_compact_mag_z_idx ON skylike.embedding_compact (mag_z);
-CREATE INDEX embedding_compact_z_phot_idx ON skylike.embedding_compact (z_phot);
+CREATE INDEX embedding_compact_mag_g_idx ON skylike.embedding_compact (mag_g)
+    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_r, mag_z, z_phot, survey_id, z_spec, ebv, maskbits, type);
+CREATE INDEX embedding_compact_mag_r_idx ON skylike.embedding_compact (mag_r)
+    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_z, z_phot, survey_id, z_spec, ebv, maskbits, type);
+CREATE INDEX embedding_compact_mag_z_idx ON skylike.embedding_compact (mag_z)
+    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_r, z_phot, survey_id, z_spec, ebv, maskbits, type);
+CREATE INDEX embedding_compact_z_phot_idx ON skylike.embedding_compact (z_phot)
+    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_r, mag_z, survey_id, z_spec, ebv, maskbits, type);
 
 -- Copies in embedding_compact follow the catalog by themselves, whoever updates it.
 CREATE OR REPLACE FUNCTION skylike.copy_galaxy_to_compact() RETURNS trigger
@@ -88,5 +94,5 @@ COMMENT ON COLUMN skylike.search_calibration.refined_share IS 'Embeddings compar
 COMMENT ON COLUMN skylike.search_calibration.fast_candidates IS 'Candidates of the approximate index that reached the recall, or NULL without such an index [unit=none; ucd=meta.number]';
 COMMENT ON COLUMN skylike.search_calibration.fast_recall IS 'Recall of 100 results by the approximate index, mean of sampled queries [unit=none; ucd=stat.fit.param]';
 COMMENT ON COLUMN skylike.search_calibration.fast_seconds IS 'Median time of a search by the approximate index [unit=s; ucd=time.duration]';
-COMMENT ON COLUMN skylike.search_calibration.software IS 'Versions of PostgreSQL, pgvector and skylike, and server settings that matter [unit=none; ucd=meta.software]';
+COMMENT ON COLUMN skylike.search_calibration.software IS 'Versions of PostgreSQL, pgvector and skylike, and server settings that matter [unit=none; ucd=meta.note]';
 COMMENT ON COLUMN skylike.search_calibration.calibrated_at IS 'When [unit=none; ucd=time.processing]';

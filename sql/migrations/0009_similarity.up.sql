@@ -138,7 +138,8 @@ COMMENT ON FUNCTION skylike.rows_of_cut(integer, text) IS
 'FROM and WHERE of the rows of embedding_compact that meet a cut; raises with the words of the cut where it is wrong.';
 
 -- As embeddings/compact.py projects, in float64. The length of the rest comes from the lengths of the
--- whole and of its projection: |c|^2 - |y|^2, whose rounding is counted.
+-- whole and of its projection: |c|^2 - |y|^2, whose rounding is counted. Numbers below 1e-100 are taken
+-- for zero: where a product vanishes PostgreSQL fails.
 CREATE FUNCTION skylike.project_query(
     query double precision[], OUT compact halfvec, OUT slack double precision
 )
@@ -159,17 +160,19 @@ BEGIN
     INTO centered
     FROM unnest(query, active.mean) WITH ORDINALITY AS entry (x, mean, n)
     CROSS JOIN (SELECT sqrt(sum(x * x)) AS l FROM unnest(query) AS x) AS length;
-    SELECT sum(x * x) INTO squares FROM unnest(centered) AS x;
-    SELECT array_agg(axis.y ORDER BY axis.component), squares - sum(axis.y * axis.y)
-    INTO y, squares
+    SELECT sum(x * x) INTO squares FROM unnest(centered) AS x WHERE abs(x) > 1e-100;
+    SELECT array_agg(CASE WHEN abs(axis.y) > 1e-100 THEN axis.y ELSE 0 END ORDER BY axis.component)
+    INTO y
     FROM (
-        SELECT
-            component,
-            (SELECT sum(a * b) FROM (SELECT unnest(direction) AS a, unnest(centered) AS b) AS pair) AS y
+        SELECT component, (
+            SELECT sum(a * b)
+            FROM (SELECT unnest(direction) AS a, unnest(centered) AS b) AS pair
+            WHERE abs(a) > 1e-100 AND abs(b) > 1e-100
+        ) AS y
         FROM skylike.encoder_component
         WHERE encoder_id = active.encoder_id
     ) AS axis;
-    rest := sqrt(greatest(squares, 0));
+    SELECT sqrt(greatest(squares - sum(x * x), 0)) INTO rest FROM unnest(y) AS x;
     y := y || rest;
     compact := y::halfvec;
     SELECT sqrt(sum(power(exact - rounded, 2))) INTO slack
@@ -382,7 +385,8 @@ BEGIN
                 ARRAY(SELECT decs[p] FROM unnest(placed) WITH ORDINALITY AS entry (p, n) ORDER BY n),
                 taken_ras, taken_decs, apart
             ))[:k - cardinality(kept)];
-            kept_scores := kept_scores || ARRAY(SELECT placed_scores[c] FROM unnest(chosen) WITH ORDINALITY AS entry (c, n) ORDER BY n);
+            kept_scores := kept_scores
+                || ARRAY(SELECT placed_scores[c] FROM unnest(chosen) WITH ORDINALITY AS entry (c, n) ORDER BY n);
             chosen := ARRAY(SELECT placed[c] FROM unnest(chosen) WITH ORDINALITY AS entry (c, n) ORDER BY n);
             kept := kept || chosen;
             taken_ras := taken_ras || ARRAY(SELECT ras[p] FROM unnest(chosen) AS p);
@@ -438,7 +442,8 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM unnest(placed) AS p WHERE p = entry.place);
     END LOOP;
 
-    RAISE DEBUG 'similar_to: % compact vectors ranked, % embeddings compared in float32, % in float64', cardinality(ids), refined, n_exact;
+    RAISE DEBUG 'similar_to: % compact vectors ranked, % embeddings compared in float32, % in float64',
+        cardinality(ids), refined, n_exact;
     IF cardinality(kept) < k THEN
         RAISE NOTICE '% of % rows: only % galaxies have an embedding%', cardinality(kept), k, cardinality(ids),
             coalesce(' and meet the cut ' || quote_literal(cut), '')
@@ -459,7 +464,7 @@ COMMENT ON FUNCTION skylike.rank_by_similarity(halfvec, vector[], halfvec, doubl
 'What the functions similar_to share; call those. parts add up to the query, products with each are exact in float32; slack bounds the rounding of two compact vectors.';
 
 CREATE FUNCTION skylike.similar_to(
-    query integer,
+    galaxy integer,
     k integer DEFAULT 10,
     cut text DEFAULT NULL,
     min_separation double precision DEFAULT 25.152,
@@ -476,29 +481,29 @@ DECLARE
     stored_compact halfvec;
 BEGIN
     -- As from an outer join: nothing is similar to nothing.
-    IF query IS NULL THEN
+    IF galaxy IS NULL THEN
         RETURN;
     END IF;
     SELECT true, e.embedding, c.compact INTO is_there, stored, stored_compact
     FROM skylike.galaxy AS g
     LEFT JOIN skylike.embedding AS e ON e.encoder_id = active.encoder_id AND e.galaxy_id = g.galaxy_id
     LEFT JOIN skylike.embedding_compact AS c ON c.encoder_id = active.encoder_id AND c.galaxy_id = g.galaxy_id
-    WHERE g.galaxy_id = query;
+    WHERE g.galaxy_id = galaxy;
     IF is_there IS NULL THEN
-        RAISE EXCEPTION 'galaxy % is not in the database', query
+        RAISE EXCEPTION 'galaxy % is not in the database', galaxy
             USING ERRCODE = 'no_data_found',
                 HINT = 'Look its galaxy_id up in skylike.galaxy, or ask by position with similar_to_position(ra, dec).';
     ELSIF stored IS NULL THEN
-        RAISE EXCEPTION 'galaxy % has no embedding by encoder %', query, active.name
+        RAISE EXCEPTION 'galaxy % has no embedding by encoder %', galaxy, active.name
             USING ERRCODE = 'no_data_found',
                 HINT = format('Whoever runs this database gives it an image (`skylike images`), then does `skylike embed --encoder %s`.', active.name);
     ELSIF stored_compact IS NULL THEN
-        RAISE EXCEPTION 'the embedding of galaxy % is zero: nothing is similar to it', query
+        RAISE EXCEPTION 'the embedding of galaxy % is zero: nothing is similar to it', galaxy
             USING ERRCODE = 'no_data_found', HINT = 'Its image may be empty.';
     END IF;
     RETURN QUERY SELECT * FROM skylike.rank_by_similarity(
         stored, ARRAY[stored::vector], stored_compact, 2 * active.compact_slack,
-        query, k, cut, min_separation, least_similar
+        galaxy, k, cut, min_separation, least_similar
     );
 END
 $$;
@@ -528,7 +533,8 @@ BEGIN
         RAISE EXCEPTION 'the vector to compare with is NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'embedding_of is NULL for a galaxy without an embedding.';
     ELSIF vector_dims(query) <> active.dimension THEN
-        RAISE EXCEPTION 'the vector has % entries, embeddings by the active encoder % have %', vector_dims(query), active.name, active.dimension
+        RAISE EXCEPTION 'the vector has % entries, embeddings by the active encoder % have %',
+            vector_dims(query), active.name, active.dimension
             USING ERRCODE = 'data_exception';
     END IF;
     SELECT max(abs(x::double precision)) INTO largest FROM unnest(query::real[]) AS x;
@@ -536,9 +542,11 @@ BEGIN
         RAISE EXCEPTION 'the vector is zero: nothing is similar to it' USING ERRCODE = 'data_exception';
     END IF;
     -- By a power of two, which rounds nothing; then as the sum of two vectors of few enough digits.
-    SELECT array_agg(x * power(2::double precision, -floor(ln(largest) / ln(2::double precision))) ORDER BY n)::vector
+    -- What is below 1e-20 of the largest entry changes no cosine and could vanish in a product.
+    SELECT array_agg(CASE WHEN abs(x) > 1e-20 * largest THEN x * scale ELSE 0 END ORDER BY n)::vector
     INTO scaled
-    FROM unnest(query::real[]) WITH ORDINALITY AS entry (x, n);
+    FROM unnest(query::real[]) WITH ORDINALITY AS entry (x, n)
+    CROSS JOIN power(2::double precision, -floor(ln(largest) / ln(2::double precision))) AS scale;
     rounded := scaled::halfvec;
     rest := scaled - rounded::vector;
     SELECT p.compact, p.slack INTO projection FROM skylike.project_query(scaled::real[]::double precision[]) AS p;
@@ -590,7 +598,9 @@ DECLARE
     said text;
     without integer;
 BEGIN
-    IF (similar_to_position.ra >= 0 AND similar_to_position.ra < 360 AND similar_to_position."dec" BETWEEN -90 AND 90) IS NOT TRUE THEN
+    IF (
+        similar_to_position.ra >= 0 AND similar_to_position.ra < 360 AND similar_to_position."dec" BETWEEN -90 AND 90
+    ) IS NOT TRUE THEN
         RAISE EXCEPTION 'ra %, dec % is no position', similar_to_position.ra, similar_to_position."dec"
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give ICRS degrees: ra from 0 to below 360, dec from -90 to 90.';
     ELSIF (max_separation > 0 AND max_separation <= 3600) IS NOT TRUE THEN
@@ -620,7 +630,8 @@ BEGIN
         WHERE skylike.in_cone(g.ra, g."dec", similar_to_position.ra, similar_to_position."dec", max_separation / 3600)
         ORDER BY skylike.separation(g.ra, g."dec", similar_to_position.ra, similar_to_position."dec"), g.galaxy_id
         LIMIT 1;
-        RAISE EXCEPTION 'no embedded galaxy lies within % arcsec of %; the nearest is galaxy %, % away', max_separation, here, nearest, said
+        RAISE EXCEPTION 'no embedded galaxy lies within % arcsec of %; the nearest is galaxy %, % away',
+            max_separation, here, nearest, said
             USING ERRCODE = 'no_data_found',
                 HINT = CASE
                     WHEN without IS NULL THEN format('similar_to(%s) asks for that one; max_separation allows more.', nearest)

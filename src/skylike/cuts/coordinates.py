@@ -143,7 +143,7 @@ def parse_position(text: str, *, full_circle: bool = False) -> Position:
     >>> parse_position("00:42:44 -00:30:00").dec
     -0.5
     >>> parse_position("3.2 rad -0.1 rad").ra
-    183.34649444186343
+    183.34649444186346
 
     Raises
     ------

@@ -75,7 +75,7 @@ SELECT p.proname AS name, pg_get_function_arguments(p.oid) AS arguments,
     pg_get_function_result(p.oid) AS result, obj_description(p.oid, 'pg_proc') AS comment
 FROM pg_catalog.pg_proc AS p
 WHERE p.pronamespace = cast(:schema AS regnamespace) AND p.prorettype <> cast('trigger' AS regtype)
-ORDER BY p.proname
+ORDER BY p.proname, arguments
 """
 
 

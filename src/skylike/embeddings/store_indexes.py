@@ -8,11 +8,21 @@ from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
 from skylike.database.sql_files import statement
+from skylike.database.tables import embedding_compact
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_tables import VectorTables, qualified, run
 
-INDEXED: Final = (("healpix29",), ("dec", "ra"), ("mag_r",), ("mag_g",), ("mag_z",), ("z_phot",))
-"""Columns of the indexes of embedding_compact, as migration 0006 has them."""
+ON_SKY: Final = (("healpix29",), ("dec", "ra"))
+"""Columns of the indexes that cones use: rows lie in that order, or nearly."""
+
+COVERING: Final = ("mag_g", "mag_r", "mag_z", "z_phot")
+"""Columns whose indexes hold the whole row, so that a range of them is read from one place."""
+
+COVERED: Final = tuple(column.name for column in embedding_compact.columns)
+"""What they hold."""
+
+FAST: Final = "fast"
+"""What the approximate index has in its name instead of columns."""
 
 _LINKS: Final = 16
 _CONSTRUCTION: Final = 100
@@ -26,14 +36,49 @@ _GRAPH_BYTES: Final = 600
 def create_indexes(connection: Connection, table: str) -> None:
     """Index a table of compact vectors that is full: faster than before the rows come.
 
-    Attached to ``embedding_compact``, they become parts of its indexes.
+    The same indexes as those of ``embedding_compact`` in migration 0006: attached to it, the table
+    needs no others.
     """
-    for columns in INDEXED:
+    for columns in ON_SKY:
+        _create_index(connection, table, columns, ())
+    for column in COVERING:
+        _create_index(connection, table, (column,), tuple(c for c in COVERED if c != column))
+
+
+def _create_index(
+    connection: Connection, table: str, columns: tuple[str, ...], held: tuple[str, ...]
+) -> None:
+    include = sql.SQL("INCLUDE ({columns})").format(columns=_names(held)) if held else sql.SQL("")
+    run(
+        connection,
+        "CREATE INDEX {name} ON {table} ({columns}) {include}",
+        name=sql.Identifier(index_name(table, *columns)),
+        table=qualified(table),
+        columns=_names(columns),
+        include=include,
+    )
+
+
+def _names(columns: tuple[str, ...]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def index_name(table: str, *columns: str) -> str:
+    """Return the name of an index of a table of compact vectors."""
+    return "_".join([table, *columns, "idx"])
+
+
+def rename_indexes(connection: Connection, old: str, new: str, *, with_fast: bool) -> None:
+    """Name the indexes of a table after its new name."""
+    names = [*ON_SKY, *((column,) for column in COVERING)]
+    if with_fast:
+        names.append((FAST,))
+    for columns in names:
         run(
             connection,
-            "CREATE INDEX ON {table} ({columns})",
-            table=qualified(table),
-            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            "ALTER INDEX {old} RENAME TO {new}",
+            old=qualified(index_name(old, *columns)),
+            new=sql.Identifier(index_name(new, *columns)),
         )
 
 
@@ -48,7 +93,7 @@ def build_fast_index(engine: Engine, record: EncoderRecord) -> None:
 
     Searches and loads go on meanwhile. It ranks by distance: it serves cosines of unit vectors.
     """
-    name = fast_index_name(VectorTables(record.encoder_id).compact)
+    name = index_name(VectorTables(record.encoder_id).compact, FAST)
     with connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
         _allow_memory(connection, record)
         # What an interrupted build leaves behind is no index, but has its name.
@@ -66,17 +111,12 @@ def create_fast_index(
         "CREATE INDEX {concurrently} {name} ON {table} USING hnsw"
         " ((compact::halfvec({entries})) halfvec_l2_ops) WITH (m = {m}, ef_construction = {ef})",
         concurrently=sql.SQL("CONCURRENTLY" if concurrently else ""),
-        name=sql.Identifier(fast_index_name(table)),
+        name=sql.Identifier(index_name(table, FAST)),
         table=qualified(table),
         entries=sql.Literal((record.compact_components or 0) + 1),
         m=sql.Literal(_LINKS),
         ef=sql.Literal(_CONSTRUCTION),
     )
-
-
-def fast_index_name(table: str) -> str:
-    """Return the name of the approximate index of a table of compact vectors."""
-    return f"{table}_fast_idx"
 
 
 def _allow_memory(connection: Connection, record: EncoderRecord) -> None:

@@ -12,8 +12,8 @@ from skylike.embeddings.store import EncoderRecord, lock_activation
 from skylike.embeddings.store_indexes import (
     create_fast_index,
     create_indexes,
-    fast_index_name,
     has_fast_index,
+    rename_indexes,
 )
 from skylike.embeddings.store_tables import (
     GalaxyIds,
@@ -127,13 +127,7 @@ def publish_compact(
             create_fast_index(connection, record, new, concurrently=False)
         run(connection, "DROP TABLE IF EXISTS {table}", table=qualified(tables.compact))
         _rename_partition(connection, new, tables.compact)
-        if is_fast:
-            run(
-                connection,
-                "ALTER INDEX {old} RENAME TO {new}",
-                old=qualified(fast_index_name(new)),
-                new=sql.Identifier(fast_index_name(tables.compact)),
-            )
+        rename_indexes(connection, new, tables.compact, with_fast=is_fast)
         show(connection, tables.compact)
         _attach(connection, "embedding_compact", tables.compact, record.encoder_id)
     run(connection, "DROP TABLE {table}", table=qualified(tables.compact_staging))
@@ -180,8 +174,11 @@ def activate_if_none_is(connection: Connection, record: EncoderRecord) -> bool:
 
 
 def analyze_vectors(engine: Engine, record: EncoderRecord) -> None:
-    """Refresh the planner's statistics of what was published."""
+    """Refresh the planner's statistics of what was published, and let indexes answer alone.
+
+    Only of pages that are marked as seen by all does an index say what a row holds.
+    """
     tables = VectorTables(record.encoder_id)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for name in (tables.vectors, tables.compact, "encoder_component", "encoder"):
-            run(connection, "ANALYZE {table}", table=qualified(name))
+            run(connection, "VACUUM (ANALYZE) {table}", table=qualified(name))

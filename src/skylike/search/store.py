@@ -166,6 +166,7 @@ def iter_vectors(
         "SELECT galaxy_id, embedding FROM {} WHERE galaxy_id = ANY({}::integer[])"
     ).format(
         qualified(VectorTables(encoder_id).vectors),
+        sql.Literal(encoder_id),
         sql.Literal([int(galaxy_id) for galaxy_id in galaxy_ids]),
     )
     yield from iter_halfvec_rows(connection, query, dimension=dimension, batch_rows=1024)
@@ -189,10 +190,12 @@ def fetch_embeddings(
     query = sql.SQL(
         "SELECT e.galaxy_id, e.embedding, c.ra, c.dec FROM {vectors} AS e"
         " JOIN {compact} AS c ON c.galaxy_id = e.galaxy_id"
-        " WHERE e.galaxy_id = ANY ({ids}::integer[]) AND c.galaxy_id = ANY ({ids}::integer[])"
+        " AND c.encoder_id = {encoder_id}"
+        " WHERE e.encoder_id = {encoder_id} AND e.galaxy_id = ANY ({ids}::integer[])"
     ).format(
         vectors=qualified(tables.vectors),
         compact=qualified(tables.compact),
+        encoder_id=sql.Literal(encoder_id),
         ids=sql.Literal(galaxy_ids.tolist()),
     )
     halfvec = np.dtype([("header", ">i2", (2,)), ("entries", ">f2", (dimension,))])

@@ -230,7 +230,9 @@ def cosines_statement(
     """Compute the cosine of some embeddings with a vector (d,), as pgvector does: in float32."""
     e = vector_table(encoder_id)
     cosine = (1 - e.c.embedding.cosine_distance(_literal(half))).label("cosine")
-    return sa.select(e.c.galaxy_id, cosine).where(e.c.galaxy_id == sa.any_(id_array(galaxy_ids)))
+    return sa.select(e.c.galaxy_id, cosine).where(
+        e.c.encoder_id == sa.literal(encoder_id), e.c.galaxy_id == sa.any_(id_array(galaxy_ids))
+    )
 
 
 def listed_statement(
@@ -249,6 +251,7 @@ def listed_statement(
         sa.select(c.c.galaxy_id, sa.cast(entry.c.similarity, DOUBLE_PRECISION).label("similarity"))
         .select_from(tables.join(matching, c.c.galaxy_id == entry.c.neighbor_id))
         .where(
+            c.c.encoder_id == sa.literal(scope.encoder_id),
             lists.c.run_id == sa.literal(run_id),
             lists.c.galaxy_id == sa.literal(galaxy_id),
             *_conditions(c, scope),

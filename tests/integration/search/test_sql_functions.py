@@ -111,12 +111,14 @@ def ordered_by_pgvector(
 
 def test_similar_to_when_asked_by_vector_then_is_the_brute_force(reader: ReaderSession, sky: Sky):
     random = np.random.default_rng(9)
-    for number, scale in enumerate([1.0, 1e-30, 1e30, 7.3] * 8):
+    for number, scale in enumerate([1.0, 1e-30, 1e30, 7.3] * 10):
         query = (scale * random_units(1, 32, seed=number)[0]).astype(np.float32)
         if number % 2:  # near some of the stored ones
             query = (scale * (sky.vectors[number] + 1e-3 * random.normal(size=32))).astype(
                 np.float32
             )
+        if number % 8 == 7:  # most of it next to nothing
+            query *= 10 ** random.uniform(-37, 0, 32).astype(np.float32)
         k, least = int(random.choice([1, 30, 400])), number % 5 == 0
 
         rows = reader.ask(
