@@ -3,7 +3,8 @@
     python benchmarks/search/readers.py --data FOLDER --case trained --output readers.json
         [--readers 64] [--every 2] [--minutes 5] [--matching 10000] [--processes 4] [--route exact]
 
-Measures the single user first, then all readers, spread over processes (one Python process would
+Measures the single user first, then all readers, each with a connection of its own, spread over
+processes (one Python process would
 wait for its own lock before the server is busy). Cuts match up to ``--matching`` galaxies, each
 reader its own fraction of them. A query that comes late is asked at once, and its time counts from
 when it was due (no coordinated omission). Wanted: no error, 95th percentile at most 5 times the
@@ -73,7 +74,7 @@ def serve_readers(
     pipe: Any,  # noqa: ANN401 - multiprocessing's connection
 ) -> None:
     """Run some readers as threads of one process; send what they found."""
-    engine = make_engine(url, application="skylike readers")
+    engines = [make_engine(url, application="skylike reader") for _ in share]
     found: list[dict[str, Any]] = []
     start, every = times
     threads = [
@@ -82,13 +83,14 @@ def serve_readers(
             # Spread over the interval, as people are.
             args=(engine, encoder, mine, (start + every * n / len(share), every), route, found),
         )
-        for n, mine in enumerate(share)
+        for n, (engine, mine) in enumerate(zip(engines, share, strict=True))
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    engine.dispose()
+    for engine in engines:
+        engine.dispose()
     pipe.send(found)
 
 
@@ -131,6 +133,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     answers = [answer for _, receiver in jobs for answer in receiver.recv()]
     for job, _ in jobs:
         job.join()
+    time.sleep(1.0)  # a server process takes a moment to end
     return report(alone, answers, before, count_connections(engine), options)
 
 

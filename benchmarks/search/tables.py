@@ -42,7 +42,7 @@ def costs_table(report: dict[str, Any]) -> str:
     true_bytes = sizes["embedding"]
     lines = ["### Built", "", "| what | seconds | MB | of the true vectors |", "|---|---|---|---|"]
     for name, cost in report["costs"].items():
-        seconds = f"{cost['seconds']:.0f}" if "seconds" in cost else "built before"
+        seconds = f"{cost['seconds']:.0f}"
         size, share = "", ""
         if "bytes" in cost:
             size, share = f"{cost['bytes'] / 1e6:,.0f}", f"{cost['bytes'] / true_bytes:.0%}"

@@ -3,7 +3,9 @@
 --   :is_active  true for the active one only, or NULL
 -- Plan: a scan of the (short) table; the counts come from the planner's statistics, which the embedding
 -- stage refreshes when it publishes.
-SELECT e.*,
+SELECT e.encoder_id, e.name, e.architecture, e.width, e.dimension, e.input, e.bands, e.pixel_scale, e.crop_pix,
+       e.preprocessing, e.training, e.checkpoint, e.checkpoint_sha256, e.is_active, e.created_at,
+       e.compact_components, e.compact_slack, e.embedded_at,
        coalesce((
            SELECT c.reltuples::bigint
            FROM pg_catalog.pg_class AS c

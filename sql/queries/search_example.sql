@@ -6,8 +6,8 @@ SELECT
     g.galaxy_id,
     g.ra,
     g."dec",
-    e.embedding,
-    c.compact,
+    halfvec_send(e.embedding) AS embedding,
+    halfvec_send(c.compact) AS compact,
     EXISTS (SELECT FROM skylike.cutout AS t WHERE t.galaxy_id = g.galaxy_id) AS has_cutout
 FROM skylike.galaxy AS g
 LEFT JOIN skylike.embedding AS e ON e.encoder_id = :encoder_id AND e.galaxy_id = g.galaxy_id

@@ -136,7 +136,7 @@ CASES = [
     BadInput(
         "label: suggestions by the million",
         ("label", "suggest", "ring", "-k", "1000000"),
-        r"-k 1000000 is out of range; ask for 1 to 1000 suggestions",
+        r"k=1000000 is out of range; ask for 1 to 1000 suggestions",
     ),
     BadInput(
         "label: suggestions by a wrong cut",

@@ -25,12 +25,12 @@ def _positions(folder: Path) -> None:
 
 
 CASES = [
-    BadInput("search by nothing", ("search",), r"nothing to search by; give --galaxy ID"),
+    BadInput("search by nothing", ("search",), r"nothing to search by; name an example"),
     BadInput(
         "search by a word", ("search", "--galaxy", "M51"), r"--galaxy.*integer", exit_status=2
     ),
     BadInput(
-        "search for zero galaxies", ("search", "--galaxy", "1", "-k", "0"), r"-k 0 is out of range"
+        "search for zero galaxies", ("search", "--galaxy", "1", "-k", "0"), r"k=0 is out of range"
     ),
     BadInput(
         "search for too many galaxies",
@@ -40,7 +40,7 @@ CASES = [
     BadInput(
         "search with a negative separation",
         ("search", "--galaxy", "1", "--min-separation", "-3"),
-        r"--min-separation -3.0 is not an angle",
+        r"min_separation=-3 is not an angle",
     ),
     BadInput(
         "search at no position",
@@ -141,12 +141,12 @@ CASES = [
     BadInput(
         "search from before the first result",
         ("search", "--galaxy", "1", "--offset", "-1"),
-        r"--offset -1 is out of range; with -k 10 it may be 0 to 9990",
+        r"offset=-1 is out of range; with k=10 it may be 0 to 9990",
     ),
     BadInput(
         "search beyond the last page",
         ("search", "--galaxy", "1", "-k", "100", "--offset", "9901"),
-        r"--offset 9901 is out of range; with -k 100 it may be 0 to 9900",
+        r"offset=9901 is out of range; with k=100 it may be 0 to 9900",
     ),
     BadInput(
         "search by a missing table of positions",

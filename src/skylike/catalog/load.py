@@ -13,6 +13,8 @@ from skylike.catalog.clean import clean_batch, galaxy_columns
 from skylike.catalog.photometry import stored_magnitudes
 from skylike.catalog.plan import LoadOptions, LoadPlan, plan_load
 from skylike.catalog.report import DUPLICATE_REASON, FailedFile, LoadReport, LoadSummary
+from skylike.catalog.store_derived import fetch_derived
+from skylike.cuts import Derived
 from skylike.database.engine import connect
 from skylike.errors import CutError, InputFileError, SettingsError
 from skylike.progress import SILENT, Progress, Task
@@ -71,7 +73,7 @@ def load_file(
         The cut is not understood.
     """
     chosen = options or LoadOptions()
-    plan = plan_load(path, chosen)
+    plan = plan_load(path, chosen, _derived(engine) if chosen.where is not None else {})
     with connect(engine) as connection:
         with (
             connection.begin(),
@@ -83,6 +85,11 @@ def load_file(
             connection.commit()
     logger.info("loaded %s: %s of %d rows", path, report.counts, report.rows_read)
     return report
+
+
+def _derived(engine: Engine) -> dict[str, Derived]:
+    with connect(engine) as connection:
+        return fetch_derived(connection)
 
 
 def _load(connection: Connection, plan: LoadPlan, *, where: str | None, task: Task) -> LoadReport:

@@ -12,7 +12,8 @@ from skylike.catalog.clean import STAR_TYPES, CleaningRules, Key, galaxy_columns
 from skylike.catalog.columns import KEY, POSITION
 from skylike.catalog.object_ids import id_problem, whole_numbers
 from skylike.catalog.photometry import Magnitudes, numbers
-from skylike.cuts import GALAXY_KINDS, ColumnKind, Cut, parse_cut
+from skylike.cuts import GALAXY_KINDS, ColumnKind, Cut, Derived, parse_cut
+from skylike.cuts.source import NONE_DERIVED
 from skylike.errors import SettingsError, SurveyFileError
 from skylike.survey.batches import Batch, SurveyTable
 from skylike.survey.column_names import ColumnGuess, guess_columns
@@ -59,8 +60,15 @@ class LoadPlan:
         return list(dict.fromkeys(used))
 
 
-def plan_load(path: Path, options: LoadOptions) -> LoadPlan:
+def plan_load(
+    path: Path, options: LoadOptions, derived: Mapping[str, Derived] = NONE_DERIVED
+) -> LoadPlan:
     """Decide how a file will be loaded, reading its header, its first rows and its identifiers.
+
+    Parameters
+    ----------
+    derived
+        Derived columns of the catalog; the cut may name those that the file's columns give.
 
     Raises
     ------
@@ -89,7 +97,7 @@ def plan_load(path: Path, options: LoadOptions) -> LoadPlan:
         star_types=_dropped_types(options),
     )
     if options.where is not None:
-        rules = replace(rules, cut=_parse(options.where, table, rules))
+        rules = replace(rules, cut=_parse(options.where, table, rules, derived))
     notes += _magnitude_notes(rules)
     return LoadPlan(
         table, options.survey or _survey_name(path, columns, first), rules, tuple(notes)
@@ -168,12 +176,16 @@ def _dropped_types(options: LoadOptions) -> frozenset[str]:
     return stars | {name.strip().upper() for name in options.drop_types}
 
 
-def _parse(where: str, table: SurveyTable, rules: CleaningRules) -> Cut:
+def _parse(
+    where: str, table: SurveyTable, rules: CleaningRules, derived: Mapping[str, Derived]
+) -> Cut:
     """Read a cut over the file's columns, as written or in lower case, and ours that it fills."""
     kinds = {column.name: ColumnKind(column.kind) for column in table.columns}
     kinds |= {column.name.lower(): ColumnKind(column.kind) for column in table.columns}
-    kinds |= {name: GALAXY_KINDS[name] for name in (KEY, *POSITION, *galaxy_columns(rules))}
-    return parse_cut(where, kinds)
+    ours = {name: GALAXY_KINDS[name] for name in (KEY, *POSITION, *galaxy_columns(rules))}
+    # A column of the file goes before a derived one of its name.
+    usable = {name: one for name, one in derived.items() if one.columns <= ours.keys()}
+    return parse_cut(where, kinds | ours, usable)
 
 
 def _magnitude_notes(rules: CleaningRules) -> list[str]:

@@ -8,9 +8,9 @@ from functools import lru_cache
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from skylike.cuts import GALAXY_KINDS, Derived, parse_definition
+from skylike.cuts import GALAXY_KINDS, Derived, check_derived, parse_definition
 from skylike.database.comments import ColumnMeaning
-from skylike.database.tables import derived_column
+from skylike.database.tables import derived_column, galaxy, survey
 from skylike.errors import ConflictError, CutError, NotFoundError, SettingsError
 
 
@@ -46,7 +46,17 @@ def fetch_derived(connection: Connection) -> dict[str, Derived]:
     CutError
         A definition is no longer understood; the message says how to drop it.
     """
-    columns = fetch_definitions(connection)
+    return understood(fetch_definitions(connection))
+
+
+def understood(columns: Iterable[DerivedColumn]) -> dict[str, Derived]:
+    """Return what the names of kept columns stand for, each given after those that it uses.
+
+    Raises
+    ------
+    CutError
+        As :func:`fetch_derived`.
+    """
     return dict(_understood(tuple((column.name, column.expression) for column in columns)))
 
 
@@ -84,15 +94,16 @@ def define_column(
     Raises
     ------
     CutError
-        The definition is not understood, or its name is taken.
+        The definition is not understood or nests too many functions, or its name is taken.
     SettingsError
         The unit is not understood, or the definition does not fit on one line.
     ConflictError
         The name stands for something else already.
     """
-    _check_unit(unit)
-    if "\n" in f"{text.strip()}{description.strip()}":
-        raise SettingsError("a definition and its description are one line each")
+    unit = _checked_unit(unit)
+    text, description = text.strip(), description.strip()
+    if not f"{text}{description}".isprintable():
+        raise SettingsError("a definition and its description are one line each, without tabs")
     with engine.begin() as connection:
         _lock(connection)
         known = fetch_derived(connection)
@@ -103,7 +114,9 @@ def define_column(
                 f"{made.name} is defined already, as {before.text}; drop that first with"
                 f" `skylike catalog define --drop {made.name}`"
             )
-        about = {"description": description.strip(), "unit": unit}
+        # Every result has the column: what no statement can be made of would fail them all.
+        check_derived(made, {**galaxy.c, "survey": survey.c.name})
+        about = {"description": description, "unit": unit}
         if before is not None:
             here = derived_column.c.name == made.name
             connection.execute(sa.update(derived_column).where(here).values(about))
@@ -160,14 +173,16 @@ def _lock(connection: Connection) -> None:
     connection.execute(sa.text("LOCK TABLE skylike.derived_column IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def _check_unit(unit: str | None) -> None:
+def _checked_unit(unit: str | None) -> str | None:
     from astropy.units import Unit  # noqa: PLC0415 - half a second that reading does not need
 
+    if unit is None or not unit.strip():
+        return None
     try:
-        if unit is not None:
-            Unit(unit)
+        Unit(unit)
     except ValueError as error:
         raise SettingsError(
             f"the unit {unit!r} is not understood; write it as astropy does, such as mag, deg or"
             " km / s, or leave it out"
         ) from error
+    return unit.strip()

@@ -1,7 +1,7 @@
 """Cuts: SQL conditions over catalog columns, and positions and cones, as people type them."""
 
 from skylike.cuts.derived import Derived, parse_definition
-from skylike.cuts.expression import to_expression, value_expression
+from skylike.cuts.expression import check_derived, to_expression, value_expression
 from skylike.cuts.kinds import GALAXY_KINDS, ColumnKind
 from skylike.cuts.mask import to_mask
 from skylike.cuts.parse import parse_cut
@@ -12,6 +12,7 @@ __all__ = [
     "ColumnKind",
     "Cut",
     "Derived",
+    "check_derived",
     "parse_cut",
     "parse_definition",
     "to_expression",

@@ -21,7 +21,9 @@ MAX_NAME_LENGTH: Final = 63
 SCORE_PREFIX: Final = "score_"
 """Begins the columns that trained classifiers give."""
 
-_RESULT_COLUMNS: Final = frozenset({"rank", "similarity", "separation", "distance"})
+_RESULT_COLUMNS: Final = frozenset(
+    {"rank", "similarity", "separation", "distance", "query", "query_label"}
+)
 """What results have beside columns of the catalog."""
 
 _TAKEN: Final[Mapping[str, str]] = {
@@ -46,8 +48,8 @@ def parse_definition(
     kinds
         The columns that it may name.
     derived
-        The derived columns defined before it. It may name them, but not define one of them anew:
-        so none can ever depend on itself.
+        The derived columns defined before it. It may name them, but not define one of them anew
+        otherwise than before: so none can ever depend on itself.
 
     Raises
     ------
@@ -67,12 +69,18 @@ def parse_definition(
     if not equals:
         raise whole.error("a definition is a name, = and an expression: g_r = mag_g - mag_r", None)
     name, start = before.strip().lower(), len(before) + 1
-    _check_name(name, whole, start - 1 - len(before.lstrip()))
+    name_start = len(before) - len(before.lstrip())
+    _check_name(name, whole, name_start)
     if expression.startswith("="):
         raise whole.error(f"write one = after {name}", start)
     if not expression.strip():
         raise whole.error(f"after {name} = an expression is missing", start - 1)
-    value = read_value(Source(" " * start + expression, kinds, derived, typed=text))
+    others = {known: one for known, one in derived.items() if known != name}
+    value = read_value(Source(" " * start + expression, kinds, others, typed=text))
+    before_it = derived.get(name)
+    if before_it is not None and before_it.value != value:
+        reason = f"{name} is defined already, as {before_it.text}; take another name"
+        raise whole.error(reason, name_start)
     kind = kind_of(value)
     if kind is ColumnKind.TIME:
         raise whole.error("a derived column is a number, a text or a condition, not a time", start)
@@ -93,6 +101,3 @@ def _check_name(name: str, source: Source, position: int) -> None:
         taken = "kept for the scores of classifiers"
     if taken is not None:
         raise source.error(f"{name} is {taken}; take another name", position)
-    if name in source.derived:
-        before = source.derived[name].text
-        raise source.error(f"{name} is defined already, as {before}; take another name", position)

@@ -15,6 +15,7 @@ from skylike.cuts.syntax import (
     Column,
     Comparison,
     Cut,
+    Derived,
     HasLabel,
     InBox,
     InCone,
@@ -111,6 +112,20 @@ def value_expression(value: Value, columns: Columns) -> Sql:
         whole = is_whole(value, columns)
         return exact(value, columns) if whole else typed(number(value, columns).sql)
     return _plain(value, columns)
+
+
+def check_derived(derived: Derived, columns: Columns) -> None:
+    """Check that a statement can be made of a derived column.
+
+    Raises
+    ------
+    CutError
+        As :func:`value_expression`; it repeats the definition.
+    """
+    try:
+        value_expression(derived.value, columns)
+    except CutError as error:
+        raise CutError(error.reason, f"{derived.name} = {derived.text}") from error
 
 
 @singledispatch

@@ -37,7 +37,7 @@ class Numeric:
 
     def __post_init__(self) -> None:
         if self.size > MAX_SIZE:
-            raise CutError("the cut nests too many functions; simplify it", "")
+            raise CutError("it nests too many functions; simplify it", "")
 
 
 def double(value: float) -> Sql:

@@ -45,8 +45,6 @@ class EncoderRecord:
 
 def _record(row: Row[tuple[object, ...]]) -> EncoderRecord:
     values = row._asdict()
-    for name in ("mean", "explained_variance", "embedded_xact"):
-        del values[name]
     values["bands"] = tuple(values["bands"])
     values["checkpoint"] = Path(values["checkpoint"])
     values["n_embedded"] = max(values["n_embedded"], 0)

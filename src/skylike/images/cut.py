@@ -11,6 +11,7 @@ from astropy.coordinates import angular_separation
 from sqlalchemy import Engine
 
 from skylike.bands import PIXEL_SCALE_ARCSEC
+from skylike.catalog.store_derived import fetch_derived
 from skylike.cuts import GALAXY_KINDS, Cut, parse_cut
 from skylike.database.engine import connect
 from skylike.errors import EmptyStageError, ImageFileError
@@ -60,7 +61,8 @@ def cut_images(
     survey
         Only galaxies of this survey.
     where
-        Only galaxies that this cut takes. Cutouts of an earlier cut of the brick stay.
+        Only galaxies that this cut takes, over columns of ``galaxy`` and derived ones. Cutouts of
+        an earlier cut of the brick stay.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def cut_images(
     ConflictError
         Another job adds images to the same folder.
     """
-    cut = parse_cut(where, GALAXY_KINDS) if where is not None else None
+    cut = _parse(engine, where) if where is not None else None
     bricks, refused = find_bricks(paths)
     with locked(folder):
         plans = _plan(engine, bricks, survey=survey, cut=cut)
@@ -91,6 +93,11 @@ def cut_images(
     if refused:
         reports.append(InputReport("bricks left out", _KIND, refused=tuple(refused)))
     return reports
+
+
+def _parse(engine: Engine, where: str) -> Cut:
+    with connect(engine) as connection:
+        return parse_cut(where, GALAXY_KINDS, fetch_derived(connection))
 
 
 @dataclass(frozen=True)

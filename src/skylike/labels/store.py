@@ -23,9 +23,6 @@ _NEARBY_ROWS: Final = 1_000
 """Galaxies whose neighbors one query finds. Of more, the planner takes a scan of the whole catalog
 for cheaper than probes of its index, and is wrong (20,000 galaxies: 160 s instead of 2 s)."""
 
-SCORE_PREFIX: Final = "score_"
-"""What a classifier's score is called in cuts: this, then the label's name."""
-
 
 @dataclass(frozen=True)
 class AddCounts:

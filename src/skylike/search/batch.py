@@ -77,7 +77,7 @@ def answer_each(
     parts, note = _parts(engine, query, encoder, timeout_s)
     if len(parts) * query.k > MAX_ROWS:
         raise SettingsError(
-            f"{len(parts):,} examples with -k {query.k} are over {MAX_ROWS:,} rows; ask for fewer"
+            f"{len(parts):,} examples with k={query.k} are over {MAX_ROWS:,} rows; ask for fewer"
         )
     answers = []
     with progress.task("Search", total=len(parts), unit="queries") as task:

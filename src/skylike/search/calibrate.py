@@ -16,7 +16,6 @@ from skylike.progress import SILENT, Progress
 from skylike.search import store, store_calibration, store_compact
 from skylike.search.bounds import of_stored
 from skylike.search.clock import Clock
-from skylike.search.exact import first_fetch
 from skylike.search.examples import combine
 from skylike.search.locate import galaxy_example
 from skylike.search.query import Query
@@ -146,7 +145,7 @@ def _measure(
     n = record.n_embedded
     routes = [FilterRoute(searching) for searching in searches]
     for route in routes:
-        route.fetch(first_fetch(RESULTS))
+        route.fetch(RESULTS)
     scan = _median(searches, _scan)
     ids = np.unique(np.concatenate([r.best(_VECTORS // len(searches)) for r in routes]))
     vectors = _median(
@@ -167,9 +166,7 @@ def _measure(
     )
     if not has_fast_index(connection, record.encoder_id):
         return costs
-    truth = [
-        set(route.fetch(first_fetch(RESULTS)).galaxy_ids[:RESULTS].tolist()) for route in routes
-    ]
+    truth = [set(route.fetch(RESULTS).galaxy_ids[:RESULTS].tolist()) for route in routes]
     return _with_fast(costs, searches, truth)
 
 
@@ -189,7 +186,7 @@ def _by_list(searches: Sequence[Searching], run: PublishedRun | None, fixed: flo
 
     def walk(searching: Searching) -> None:
         listed = ListRoute(searching, run)
-        searching.score(listed.fetch(first_fetch(RESULTS)).galaxy_ids)
+        searching.score(listed.fetch(RESULTS).galaxy_ids)
 
     return fixed + _median(searches, walk)
 
@@ -200,7 +197,7 @@ def _with_fast(costs: Costs, searches: Sequence[Searching], truth: Sequence[set[
         recalls, seconds = [], []
         for searching, expected in zip(searches, truth, strict=True):
             start = time.perf_counter()
-            found = FastRoute(searching, candidates).fetch(first_fetch(RESULTS)).galaxy_ids
+            found = FastRoute(searching, candidates).fetch(RESULTS).galaxy_ids
             searching.score(found)
             seconds.append(time.perf_counter() - start)
             recalls.append(len(expected & set(found[:RESULTS].tolist())) / max(1, len(expected)))

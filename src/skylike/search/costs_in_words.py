@@ -13,7 +13,7 @@ def costs_in_words(measured: Calibration) -> list[str]:
         f"  a million rows that do not match   {1e9 * costs.per_row:9.1f} ms",
         f"  a million rows that match          {1e9 * costs.per_match:9.1f} ms",
         f"  a thousand embeddings in full      {1e6 * costs.per_vector:9.1f} ms",
-        f"  compared in full for {RESULTS} results   {100 * costs.refined_share:9.3f} % of the rows",
+        f"  compared in full for {RESULTS} results {1e2 * costs.refined_share:11.3f} % of the rows",
     ]
     if costs.by_list is not None:
         lines.append(f"  a walk along a neighbor list       {1e3 * costs.by_list:9.1f} ms")

@@ -13,11 +13,6 @@ import numpy.typing as npt
 
 from skylike.search.separate import keep_separated
 
-FIRST_FETCH_SHARE = 8
-FIRST_FETCH_EXTRA = 24
-"""Candidates of the first fetch, k + k / 8 + 24: room for near ties and for results dropped as
-close. Each is read in full, 4 kB of 2,048 dimensions."""
-
 GROWTH = 4
 """Each further fetch asks for so many times more candidates; those known are not scored again."""
 
@@ -108,11 +103,6 @@ def score(
     return cosines
 
 
-def first_fetch(k: int) -> int:
-    """Return how many candidates to fetch at first for ``k`` results."""
-    return k + k // FIRST_FETCH_SHARE + FIRST_FETCH_EXTRA
-
-
 def certified_ranking(
     fetch: Callable[[int], Candidates],
     score_rows: Callable[[npt.NDArray[np.int32]], Scored],
@@ -127,8 +117,8 @@ def certified_ranking(
     Parameters
     ----------
     fetch
-        Gives the ``n`` best candidates; asked again with a larger ``n`` until the ranking is
-        proven.
+        Gives the ``n`` best candidates, and those that may be as good as the last of them; asked
+        again with a larger ``n`` until the ranking is proven.
     score_rows
         Gives true scores (times ``sign``) and positions of rows, in any order; rows that have no
         direction or no position are left out.
@@ -147,7 +137,7 @@ def certified_ranking(
     """
     known = Scored(np.empty(0, np.int32), np.empty(0), np.empty((0, 3)))
     seen = np.empty(0, np.int32)
-    wanted = first_fetch(k)
+    wanted = k
     while True:
         candidates = fetch(wanted)
         new = np.setdiff1d(candidates.galaxy_ids, seen)

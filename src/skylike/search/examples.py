@@ -134,7 +134,7 @@ def normalize(
     if vector.shape != (dimension,):
         raise SettingsError(
             f"{label} has {vector.size} entries, the encoder's embeddings have {dimension}; "
-            "name the encoder that it comes from with --encoder"
+            "search with the encoder that it comes from"
         )
     wide = vector.astype(np.float64)
     if not np.isfinite(wide).all():
@@ -182,7 +182,7 @@ def combine(
     """
     if rejects and basis is None:
         raise EmptyStageError(
-            "the encoder has no principal axes yet, which --reject needs; run `skylike embed`"
+            "the encoder has no principal axes yet, which rejects need; run `skylike embed`"
         )
     alone = len(examples) == 1 and not rejects
     vector = examples[0].vector if alone else _direction(examples, rejects, basis)

@@ -122,7 +122,7 @@ def galaxy_example(connection: Connection, galaxy_id: int, encoder: EncoderRecor
     if found is None:
         raise GalaxyNotFoundError(
             f"galaxy {galaxy_id} is not in the database; look its galaxy_id up in skylike.galaxy, "
-            "or search by --position"
+            "or search by a position"
         )
     if found.vector is None and not found.has_cutout:
         raise CutoutNotFoundError(
@@ -208,7 +208,7 @@ def _nothing_near(
         found = _nearest(connection, position, encoder, radius=radius, embedded_only=True)
         if found is not None:
             galaxy_id, separation = found
-            away = f"{said_angle(separation)} away (--galaxy {galaxy_id})"
+            away = f"{said_angle(separation)} away"
             return f"{said}; the nearest is galaxy {galaxy_id}, {away}"
     return f"{said}; run `skylike embed` first"
 

@@ -74,8 +74,8 @@ def table_examples(
     note = unmatched(table, reasons, n_matched=len(examples))
     if not examples:
         raise GalaxyNotFoundError(
-            f"{note}; see that these are ICRS positions of this catalog, or allow more with "
-            "--position-limit"
+            f"{note}; see that these are ICRS positions of this catalog, or allow a larger "
+            "position limit"
         )
     return examples, note
 

@@ -85,14 +85,14 @@ class Query:
         given = (self.galaxies, self.positions, self.images, self.vectors)
         if not any(map(len, given)) and self.position_table is None:
             raise SettingsError(
-                "nothing to search by; give --galaxy ID, --position 'RA DEC', --positions FILE, "
-                "--image FILE or --vector FILE"
+                "nothing to search by; name an example: a galaxy, a position, a table of "
+                "positions, an image or a vector"
             )
         if not 1 <= self.k <= MAX_K:
-            raise SettingsError(f"-k {self.k} is out of range; ask for 1 to {MAX_K} galaxies")
+            raise SettingsError(f"k={self.k} is out of range; ask for 1 to {MAX_K} galaxies")
         if self.offset < 0 or self.k + self.offset > MAX_K:
             raise SettingsError(
-                f"--offset {self.offset} is out of range; with -k {self.k} it may be 0 to "
+                f"offset={self.offset} is out of range; with k={self.k} it may be 0 to "
                 f"{MAX_K - self.k}"
             )
         both = sorted(set(self.galaxies) & set(self.rejects))
@@ -102,12 +102,12 @@ class Query:
             )
         if not (math.isfinite(self.min_separation) and 0 <= self.min_separation <= 648_000):
             raise SettingsError(
-                f"--min-separation {self.min_separation} is not an angle from 0 to 648000 arcsec; "
+                f"min_separation={self.min_separation:g} is not an angle from 0 to 648000 arcsec; "
                 "0 keeps results however near they are"
             )
         if not (math.isfinite(self.position_limit) and 0 < self.position_limit <= 3600):
             raise SettingsError(
-                f"--position-limit {self.position_limit} is not an angle up to 3600 arcsec"
+                f"position_limit={self.position_limit:g} is not an angle above 0 and up to 3600 arcsec"
             )
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,9 @@ from skylike.search.store_statements import Scope
 from skylike.search.store_vocabulary import fetch_vocabulary
 from skylike.search.tell import equivalent_sql, in_words, joined_notes, short_note, stale_note
 from skylike.search.vocabulary import Vocabulary
+
+VERSION: Final = version("skylike")
+"""Of skylike; read once, it takes a millisecond."""
 
 OWN_MEANINGS = {
     "rank": ColumnMeaning("Place in the answer, 1 is the best", None, "meta.number"),
@@ -152,7 +156,7 @@ def answer(
         ),
         stale=stale_note(n_stale, run, encoder=record.name),
         sql=sql,
-        version=version("skylike"),
+        version=VERSION,
         time=datetime.now(UTC),
     )
     return Answer(SearchResult(rows, meanings, provenance), tuple(examples), explanation)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,12 +13,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 from psycopg import sql
 from psycopg.errors import QueryCanceled
-from sqlalchemy import Connection, Engine
+from sqlalchemy import ColumnElement, Connection, Engine, Select
 from sqlalchemy.exc import OperationalError
 
-from skylike.cuts import value_expression
+from skylike.cuts import Derived, value_expression
+from skylike.cuts.derived import SCORE_PREFIX
 from skylike.database.comments import ColumnMeaning, read_meanings
-from skylike.database.copy import iter_fixed_rows, iter_halfvec_rows
+from skylike.database.copy import driver_connection, iter_halfvec_rows
 from skylike.database.engine import connect
 from skylike.database.sql_files import statement
 from skylike.database.tables import galaxy
@@ -25,7 +27,7 @@ from skylike.embeddings.store_tables import VectorTables, qualified
 from skylike.errors import DatabaseError, EmptyStageError
 from skylike.images.index import CutoutIndex
 from skylike.images.store import fetch_files
-from skylike.search.store_statements import G, S, cut_columns, id_array
+from skylike.search.store_statements import G, S, cut_columns, written_ids
 from skylike.search.vocabulary import Vocabulary
 
 Identifiers = npt.NDArray[np.int32]
@@ -127,10 +129,14 @@ def fetch_example(
     if row is None:
         return None
     vector, compact = (
-        None if half is None else half.to_numpy().astype(np.float16)
-        for half in (row.embedding, row.compact)
+        None if sent is None else halfvec(sent) for sent in (row.embedding, row.compact)
     )
     return GalaxyExample(row.galaxy_id, row.ra, row.dec, vector, compact, row.has_cutout)
+
+
+def halfvec(sent: bytes) -> npt.NDArray[np.float16]:
+    """Decode a halfvec as ``halfvec_send`` writes it: dimension, an unused word, the entries."""
+    return np.frombuffer(sent, ">f2", offset=4).astype(np.float16)  # (d,)
 
 
 def fetch_nearest(
@@ -185,33 +191,35 @@ class Embeddings:
 def fetch_embeddings(
     connection: Connection, *, encoder_id: int, galaxy_ids: Identifiers, dimension: int
 ) -> Embeddings:
-    """Fetch embeddings and ICRS positions (degrees) of galaxies, in any order."""
+    """Fetch embeddings and ICRS positions (degrees) of galaxies, by rising identifier.
+
+    Two plain statements with binary results: for a hundred rows faster than COPY, or than a join.
+    """
     tables = VectorTables(encoder_id)
-    query = sql.SQL(
-        "SELECT e.galaxy_id, e.embedding, c.ra, c.dec FROM {vectors} AS e"
-        " JOIN {compact} AS c ON c.galaxy_id = e.galaxy_id"
-        " AND c.encoder_id = {encoder_id}"
-        " WHERE e.encoder_id = {encoder_id} AND e.galaxy_id = ANY ({ids}::integer[])"
-    ).format(
-        vectors=qualified(tables.vectors),
-        compact=qualified(tables.compact),
-        encoder_id=sql.Literal(encoder_id),
-        ids=sql.Literal(galaxy_ids.tolist()),
-    )
-    halfvec = np.dtype([("header", ">i2", (2,)), ("entries", ">f2", (dimension,))])
-    columns: list[tuple[str, npt.DTypeLike]] = [
-        ("galaxy_id", ">i4"),
-        ("vector", halfvec),
-        ("ra", ">f8"),
-        ("dec", ">f8"),
-    ]
-    parts = list(iter_fixed_rows(connection, query, columns, batch_rows=4096))
-    rows = np.concatenate(parts) if parts else np.empty(0, np.dtype(columns))
+    where = "WHERE encoder_id = %s AND galaxy_id = ANY (%s::integer[]) ORDER BY galaxy_id"
+    parameters = (encoder_id, written_ids(galaxy_ids))
+    driver = driver_connection(connection)
+    sent = driver.execute(
+        sql.SQL(f"SELECT galaxy_id, halfvec_send(embedding) FROM {{}} {where}").format(  # noqa: S608 - constants
+            qualified(tables.vectors)
+        ),
+        parameters,
+        binary=True,
+    ).fetchall()
+    places = driver.execute(
+        sql.SQL(f"SELECT galaxy_id, ra, dec FROM {{}} {where}").format(qualified(tables.compact)),  # noqa: S608 - constants
+        parameters,
+        binary=True,
+    ).fetchall()
+    on_sky = np.array(places, dtype=np.float64).reshape(-1, 3)
+    ids = np.array([galaxy_id for galaxy_id, _ in sent], dtype=np.int32)
+    both = np.isin(ids, on_sky[:, 0])
+    halves = np.frombuffer(b"".join(half[4:] for _, half in sent), ">f2")
     return Embeddings(
-        galaxy_ids=rows["galaxy_id"].astype(np.int32),
-        vectors=rows["vector"]["entries"].astype(np.float16),  # (n, d)
-        ra=rows["ra"].astype(np.float64),
-        dec=rows["dec"].astype(np.float64),
+        galaxy_ids=ids[both],
+        vectors=halves.reshape(len(ids), dimension).astype(np.float16)[both],  # (n, d)
+        ra=on_sky[:, 1],
+        dec=on_sky[:, 2],
     )
 
 
@@ -231,31 +239,35 @@ def fetch_galaxies(connection: Connection, galaxy_ids: Identifiers, words: Vocab
         galaxy_id, survey, object_id, then the other columns of ``galaxy``, derived columns and
         scores with at least one value.
     """
-    known = cut_columns(G, words.scores)
-    columns = [S.c.name.label("survey"), G.c.object_id]
-    columns += [c for c in G.c if c.name not in _BOOKKEEPING and c.name != "galaxy_id"]
-    columns += [
-        value_expression(column.value, known).label(name) for name, column in words.derived.items()
-    ]
-    columns += [known[name].label(name) for name in words.score_columns]
-    rows = connection.execute(
-        sa.select(G.c.galaxy_id, *columns)
-        .join(S, S.c.survey_id == G.c.survey_id)
-        .where(G.c.galaxy_id == sa.any_(id_array(galaxy_ids)))
-    ).all()
+    chosen = _galaxies(tuple(words.derived.values()), words.scores)
+    found = connection.execute(chosen, {"galaxy_ids": written_ids(galaxy_ids)}).all()
     place = {int(galaxy_id): n for n, galaxy_id in enumerate(galaxy_ids)}
-    ordered = sorted(rows, key=lambda row: place[row.galaxy_id])
-    arrays = {
-        column.name: pa.array([row[n] for row in ordered], _arrow_type(column.type))
-        for n, column in enumerate([G.c.galaxy_id, *columns])
-    }
+    ordered = sorted(found, key=lambda row: place[row.galaxy_id])
     needed = ("galaxy_id", "survey", "object_id", "ra", "dec")
-    held = {
-        name: array
-        for name, array in arrays.items()
-        if name in needed or array.null_count < len(array)
-    }
-    return pa.table(held)
+    values = zip(*ordered, strict=True) if ordered else [()] * len(chosen.selected_columns)
+    return pa.table(
+        {
+            column.name: pa.array(held, _arrow_type(column.type))
+            for column, held in zip(chosen.selected_columns, values, strict=True)
+            if column.name in needed or any(value is not None for value in held)
+        }
+    )
+
+
+@lru_cache(maxsize=32)
+def _galaxies(derived: tuple[Derived, ...], scores: frozenset[str]) -> Select[Any]:
+    """Make the statement of :func:`fetch_galaxies`: once, it has fifty columns."""
+    known = cut_columns(G, scores)
+    columns: list[ColumnElement[Any]] = [G.c.galaxy_id, S.c.name.label("survey"), G.c.object_id]
+    columns += [c for c in G.c if c.name not in _BOOKKEEPING and c.name != "galaxy_id"]
+    columns += [value_expression(column.value, known).label(column.name) for column in derived]
+    columns += [known[SCORE_PREFIX + name].label(SCORE_PREFIX + name) for name in sorted(scores)]
+    ids = sa.cast(sa.bindparam("galaxy_ids", type_=sa.Text), sa.ARRAY(sa.Integer))
+    return (
+        sa.select(*columns)
+        .join_from(G, S, S.c.survey_id == G.c.survey_id)
+        .where(G.c.galaxy_id == sa.any_(ids))
+    )
 
 
 def _arrow_type(column_type: sa.types.TypeEngine[object]) -> pa.DataType:

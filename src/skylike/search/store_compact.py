@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -22,9 +23,9 @@ from skylike.search.store_statements import (
     approximate_statement,
     arrays,
     compared_statement,
-    cosines_statement,
     listed_statement,
     nearest_statement,
+    written_ids,
 )
 
 Identifiers = npt.NDArray[np.int32]
@@ -39,14 +40,12 @@ _bases: "WeakKeyDictionary[Engine, dict[tuple[int, object], CompactBasis]]" = We
 
 def read_arrays(connection: Connection, rows: Select[Any]) -> list[npt.NDArray[Any]]:
     """Execute a query of integer and double precision columns, none NULL: an array of each."""
-    sent = connection.execute(arrays(rows)).one()
-    return [_decoded(column, sent[n]) for n, column in enumerate(rows.selected_columns)]
+    return [_decoded(sent) for sent in connection.execute(arrays(rows)).one()]
 
 
-def _decoded(column: sa.ColumnElement[Any], sent: bytes | None) -> npt.NDArray[Any]:
+def _decoded(sent: bytes | None) -> npt.NDArray[Any]:
     if sent is None:
-        is_whole = isinstance(column.type, sa.Integer)
-        return np.empty(0, np.int32 if is_whole else np.float64)
+        return np.empty(0, np.int32)
     # Dimensions, has-null, type, length, lower bound; then the size of each entry before it.
     entry = _ENTRIES[int.from_bytes(sent[8:12])]
     values = np.frombuffer(sent, [("size", ">i4"), ("value", entry)], offset=20)["value"]
@@ -82,11 +81,25 @@ def fetch_cosines(
     galaxy_ids: Identifiers,
 ) -> npt.NDArray[np.float64]:
     """Compute cosines in pgvector's float32, in the order of ``galaxy_ids``; -inf if undefined."""
-    ids, cosines = read_arrays(connection, cosines_statement(encoder_id, half, galaxy_ids))
+    row = connection.execute(
+        statement("search_cosines"),
+        {
+            "encoder_id": encoder_id,
+            "galaxy_ids": written_ids(galaxy_ids),
+            "vector": _written_half(half.tobytes()),
+        },
+    ).one()
+    ids, cosines = _decoded(row.galaxy_ids), _decoded(row.cosines)
     found = np.full(len(galaxy_ids), -np.inf)
     order = np.argsort(galaxy_ids)
     found[order[np.searchsorted(galaxy_ids, ids, sorter=order)]] = cosines
     return np.where(np.isnan(found), -np.inf, found)
+
+
+@lru_cache(maxsize=8)
+def _written_half(entries: bytes) -> str:
+    """Write a halfvec as text, from its float16 entries: once for each search, it takes a while."""
+    return "[" + ",".join(map(str, np.frombuffer(entries, np.float16).tolist())) + "]"
 
 
 @dataclass(frozen=True, eq=False)

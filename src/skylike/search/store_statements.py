@@ -8,13 +8,14 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import ColumnElement, Select
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, REAL
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 
 from skylike.cuts import GALAXY_KINDS, Cut, to_expression
 from skylike.cuts.coordinates import Cone
+from skylike.cuts.derived import SCORE_PREFIX
 from skylike.cuts.written import written
 from skylike.database.engine import SCHEMA
-from skylike.database.tables import embedding, embedding_compact, galaxy, survey
+from skylike.database.tables import classifier_score, embedding, embedding_compact, galaxy, survey
 from skylike.embeddings.store_tables import VectorTables
 from skylike.search.sky_ranges import cone_ranges
 
@@ -24,17 +25,6 @@ S = survey.alias("s")
 
 COPIED: Final = frozenset(c.name for c in embedding_compact.columns) & frozenset(GALAXY_KINDS)
 """Columns of ``galaxy`` that ``embedding_compact`` repeats."""
-
-SCORE_PREFIX: Final = "score_"
-"""Columns of this name are the scores of a classifier: ``score_ring``."""
-
-_SCORES: Final = sa.table(
-    "classifier_score",
-    sa.column("name", sa.Text),
-    sa.column("galaxy_id", sa.Integer),
-    sa.column("score", REAL),
-    schema=SCHEMA,
-)
 
 _LISTED: Final = 100
 """Identifiers that are written one by one at most."""
@@ -78,13 +68,6 @@ def compact_table(encoder_id: int) -> sa.FromClause:
     return sa.table(name, *columns, schema=SCHEMA).alias("c")
 
 
-def vector_table(encoder_id: int) -> sa.FromClause:
-    """Return the partition of ``embedding`` that one encoder has, as ``e``."""
-    columns = [sa.column(c.name, c.type) for c in embedding.columns]
-    name = VectorTables(encoder_id).vectors
-    return sa.table(name, *columns, schema=SCHEMA).alias("e")
-
-
 def cut_columns(source: sa.FromClause, scores: frozenset[str]) -> Columns:
     """Map what a cut may name to columns: of ``source`` where it holds them, else of ``galaxy``."""
     here = COPIED if "compact" in source.c else frozenset({"galaxy_id"})
@@ -96,8 +79,11 @@ def cut_columns(source: sa.FromClause, scores: frozenset[str]) -> Columns:
     columns["survey"] = S.c.name
     for name in scores:
         columns[SCORE_PREFIX + name] = (
-            sa.select(_SCORES.c.score)
-            .where(_SCORES.c.name == sa.literal(name), _SCORES.c.galaxy_id == source.c.galaxy_id)
+            sa.select(classifier_score.c.score)
+            .where(
+                classifier_score.c.name == sa.literal(name),
+                classifier_score.c.galaxy_id == source.c.galaxy_id,
+            )
             .correlate(source)
             .scalar_subquery()
         )
@@ -157,8 +143,12 @@ def _literal(half: npt.NDArray[np.float16]) -> ColumnElement[Any]:
 
 def id_array(galaxy_ids: npt.NDArray[np.int32]) -> ColumnElement[Any]:
     """Return identifiers as an array that is sent as one text: thousands take no time to write."""
-    text = "{" + ",".join(map(str, galaxy_ids.tolist())) + "}"
-    return sa.cast(sa.literal(text, sa.Text), sa.ARRAY(sa.Integer))
+    return sa.cast(sa.literal(written_ids(galaxy_ids), sa.Text), sa.ARRAY(sa.Integer))
+
+
+def written_ids(galaxy_ids: npt.NDArray[np.int32]) -> str:
+    """Write identifiers as PostgreSQL writes an array."""
+    return "{" + ",".join(map(str, galaxy_ids.tolist())) + "}"
 
 
 def arrays(rows: Select[Any]) -> Select[Any]:
@@ -221,17 +211,6 @@ def approximate_statement(
         .where(*_conditions(c, scope))
         .order_by(distance)
         .limit(limit)
-    )
-
-
-def cosines_statement(
-    encoder_id: int, half: npt.NDArray[np.float16], galaxy_ids: npt.NDArray[np.int32]
-) -> Select[tuple[int, float]]:
-    """Compute the cosine of some embeddings with a vector (d,), as pgvector does: in float32."""
-    e = vector_table(encoder_id)
-    cosine = (1 - e.c.embedding.cosine_distance(_literal(half))).label("cosine")
-    return sa.select(e.c.galaxy_id, cosine).where(
-        e.c.encoder_id == sa.literal(encoder_id), e.c.galaxy_id == sa.any_(id_array(galaxy_ids))
     )
 
 

@@ -65,8 +65,8 @@ def fetch_candidates(
         sa.select(sa.cast(-sa.func.count(), sa.Integer)).select_from(scored),
     )
     found = np.array(connection.scalars(chosen).all(), dtype=np.int32)
-    ids = np.unique(found[found > 0])
-    return ids, int(-found[-1])
+    is_count = found <= 0  # wherever the server puts that row: identifiers begin at 1
+    return np.unique(found[~is_count]), int(-found[is_count][0])
 
 
 def _matching(scope: Scope, name: str) -> Select[Any]:

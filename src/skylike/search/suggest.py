@@ -84,7 +84,7 @@ class SuggestQuery:
         check_random(self.n_random, self.seed)
         if not 1 <= self.k <= MAX_SUGGESTIONS:
             raise SettingsError(
-                f"-k {self.k} is out of range; ask for 1 to {MAX_SUGGESTIONS} suggestions"
+                f"k={self.k} is out of range; ask for 1 to {MAX_SUGGESTIONS} suggestions"
             )
 
 
@@ -149,7 +149,7 @@ def suggest_galaxies(
             model,
             scope=Scope(record.encoder_id, cut, query.cone, scores=words.scores),
             name=query.name,
-            limit=2 * OVERSAMPLING * query.k,  # some lie close to labeled galaxies,
+            limit=2 * OVERSAMPLING * query.k,  # some lie close to labeled galaxies
         )
         ids, vectors = fetch_vectors(connection, record, ids)
         groups = _sky_groups(connection, ids, gathered)

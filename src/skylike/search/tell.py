@@ -79,7 +79,7 @@ def short_note(
     if dropped:
         reasons.append(
             f"{dropped} within {query.min_separation:g} arcsec of the query or of a better result "
-            "(--min-separation 0 keeps them)"
+            "(a minimum separation of 0 keeps them)"
         )
     found = max(0, ranked - query.offset)
     after = f" after the first {query.offset}" if query.offset else ""

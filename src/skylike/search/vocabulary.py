@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skylike.cuts import GALAXY_KINDS, ColumnKind, Cut, parse_cut
+from skylike.cuts.derived import SCORE_PREFIX
 from skylike.cuts.syntax import Derived
 from skylike.database.comments import ColumnMeaning
-from skylike.search.store_statements import SCORE_PREFIX
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Vocabulary:
     scores
         Classifiers: ``ring`` gives the column ``score_ring``.
     described
-        Description and unit of the derived columns that have them.
+        Description and unit of the derived columns that were defined for all.
     """
 
     derived: Mapping[str, Derived]

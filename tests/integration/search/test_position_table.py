@@ -86,7 +86,7 @@ def test_search_by_a_table_when_no_row_has_a_galaxy_is_an_error(engine, sky, tmp
     path = tmp_path / "nowhere.csv"
     path.write_text("ra,dec\n12.5,89.99\n")
 
-    with pytest.raises(GalaxyNotFoundError, match=r"0 of 1 rows of nowhere\.csv.*--position-limit"):
+    with pytest.raises(GalaxyNotFoundError, match=r"0 of 1 rows of nowhere\.csv.*position limit"):
         search(engine, Query(position_table=read_position_table(path)))
 
 

@@ -23,8 +23,11 @@ def approximate_server(scores, *, noise):
 
     def fetch(n):
         asked.append(n)
-        rest = -np.inf if n > len(ids) else seen[order[n - 1]] + noise
-        return Candidates(ids[order[:n]], rest)
+        near = len(ids)
+        if n < near:
+            near = int((seen >= seen[order[n - 1]] - 2 * noise).sum())
+        rest = seen[order[near]] + noise if near < len(ids) else -np.inf
+        return Candidates(ids[order[:near]], rest)
 
     def score_rows(wanted):
         return Scored(wanted, scores[wanted - 1], np.zeros((len(wanted), 3)))

@@ -85,7 +85,7 @@ def test_exactness_in_words_promises_no_more_than_was_measured(exact, recall, wo
             10,
             "1 of 3 found after the first 5: 10 embedded galaxies match the cut; "
             "4 within 25.152 arcsec of the query or of a better result "
-            "(--min-separation 0 keeps them)",
+            "(a minimum separation of 0 keeps them)",
         ),
         (
             {"k": 3, "offset": 5},

@@ -27,6 +27,10 @@ FIRST_KEPT: Final = 2_000
 GROWTH: Final = 8
 """Each further time it keeps so many times more."""
 
+_AT_ONCE: Final = 2
+"""So many times the rows wanted are compared in full at first: about as many as 10,000 that match
+need, and cheaper than to ask twice."""
+
 FIRST_REFINED: Final = 512
 """Embeddings are compared in full in steps, each doubling what was compared, from this on: the more
 are known, the fewer of the rest need to be."""
@@ -95,21 +99,22 @@ class FilterRoute:
         self, ids: npt.NDArray[np.int32], distances: npt.NDArray[np.float64], *, rest: float
     ) -> None:
         bounds = self._searching.compact.highest_scores(distances)
-        # By identifier where bounds are equal: what is known of the first ones stays in place.
-        order = np.lexsort((ids, -bounds))
+        order = np.argsort(-bounds, kind="stable")
         before = dict(zip(self._ids[: self.refined].tolist(), self._scores.tolist(), strict=True))
         self._ids, self._bounds, self._rest = ids[order], bounds[order], rest
-        scores = [before.get(galaxy_id, np.nan) for galaxy_id in self._ids[: len(before)].tolist()]
-        self._scores = np.array(scores, dtype=np.float64)
-        self._scores = self._scores[: _leading(np.isfinite(self._scores))]
+        if before:
+            # The same rows come first again, but for ties: keep what is known of them.
+            first = self._ids[: len(before)].tolist()
+            scores = np.array([before.get(galaxy_id, np.nan) for galaxy_id in first])
+            self._scores = scores[: _leading(np.isfinite(scores))]
 
     def fetch(self, limit: int) -> Candidates:
-        """Find the ``limit`` best rows by float32 cosine, and bound what all others can reach."""
+        """Find the rows that may be among the ``limit`` best, and bound what all others reach."""
         search = self._searching
         if not self.has_all and self._kept == 0:
             self._compare_all(max(FIRST_KEPT, 4 * limit))
         while True:
-            self._refine(min(limit, self.known))
+            self._refine(min(_AT_ONCE * limit, self.known))
             least = -np.inf
             if self.refined >= limit:
                 last = self.refined - limit
@@ -122,13 +127,14 @@ class FilterRoute:
                 self._compare_all(max(GROWTH * self._kept, 4 * limit))
             else:
                 break
-        order = np.lexsort((self._ids[: self.refined], -self._scores))
         rest = self._rest
         if self.refined < self.known:
             rest = max(rest, float(self._bounds[self.refined]))
-        if self.refined > limit:
-            rest = max(rest, float(self._scores[order[limit]]) + search.error)
-        return Candidates(self._ids[order[:limit]], rest)
+        # Twice the error below the last one: what may be better than it in truth.
+        is_near = self._scores >= least - search.error
+        if not is_near.all():
+            rest = max(rest, float(self._scores[~is_near].max()) + search.error)
+        return Candidates(self._ids[: self.refined][is_near], rest)
 
     def _refine(self, count: int) -> None:
         """Compare the first ``count`` rows in full."""

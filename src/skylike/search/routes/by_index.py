@@ -39,8 +39,13 @@ class FastRoute:
         return len(self._ids)
 
     def fetch(self, limit: int) -> Candidates:
-        """Return the best of the candidates; what is not among them is given up."""
+        """Return those that may be among the ``limit`` best candidates; all others are given up."""
+        near = len(self._ids)
+        if limit < near:
+            # Twice the error below the last one, as in the exact route.
+            least = self._cosines[limit - 1] - 2 * self._error
+            near = int(np.searchsorted(-self._cosines, -least, side="right"))
         rest = -np.inf
-        if limit < len(self._ids):
-            rest = float(self._cosines[limit]) + self._error
-        return Candidates(self._ids[:limit], rest)
+        if near < len(self._ids):
+            rest = float(self._cosines[near]) + self._error
+        return Candidates(self._ids[:near], rest)

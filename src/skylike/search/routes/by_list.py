@@ -87,7 +87,12 @@ class ListRoute:
         return len(self._ids)
 
     def fetch(self, limit: int) -> Candidates:
-        """Return the first ``limit`` members that match; nothing else can beat the next one."""
-        is_longer = limit < len(self._ids)
-        rest = float(self._similarities[limit]) if is_longer else self._last
-        return Candidates(self._ids[:limit], rest + STORED_ERROR)
+        """Return the members that may be among the first ``limit``, and bound all others."""
+        near = len(self._ids)
+        if limit < near:
+            # Twice the error below the last one, as in the exact route.
+            least = self._similarities[limit - 1] - 2 * STORED_ERROR
+            near = int(np.searchsorted(-self._similarities, -least, side="right"))
+        is_longer = near < len(self._ids)
+        rest = float(self._similarities[near]) if is_longer else self._last
+        return Candidates(self._ids[:near], rest + STORED_ERROR)
