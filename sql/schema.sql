@@ -5,34 +5,984 @@ CREATE SCHEMA skylike;
 
 COMMENT ON SCHEMA skylike IS 'Galaxies that look alike: catalog, cutouts, embeddings, neighbors';
 
+CREATE TABLE skylike.encoder (
+    encoder_id integer NOT NULL,
+    name text NOT NULL,
+    architecture text NOT NULL,
+    width double precision NOT NULL,
+    dimension integer NOT NULL,
+    input text NOT NULL,
+    bands text[] NOT NULL,
+    pixel_scale double precision NOT NULL,
+    crop_pix integer NOT NULL,
+    preprocessing jsonb NOT NULL,
+    training jsonb NOT NULL,
+    checkpoint text NOT NULL,
+    checkpoint_sha256 text NOT NULL,
+    is_active boolean DEFAULT false NOT NULL,
+    mean double precision[],
+    compact_components integer,
+    explained_variance double precision[],
+    compact_slack double precision,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    embedded_at timestamp with time zone,
+    embedded_xact xid8,
+    CONSTRAINT encoder_input_check CHECK ((input = ANY (ARRAY['flux'::text, 'rgb'::text])))
+);
+
+COMMENT ON TABLE skylike.encoder IS 'A trained network with all that is needed to use it';
+
+COMMENT ON COLUMN skylike.encoder.encoder_id IS 'Identifier of the encoder [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.encoder.name IS 'Name, unique [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.encoder.architecture IS 'Network: resnet18, resnet50, ... [unit=none; ucd=meta.code]';
+
+COMMENT ON COLUMN skylike.encoder.width IS 'Factor on the number of channels; 1 is the published network [unit=none; ucd=stat.param]';
+
+COMMENT ON COLUMN skylike.encoder.dimension IS 'Dimension of the embedding [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.encoder.input IS 'What the network sees: flux or rgb [unit=none; ucd=meta.code]';
+
+COMMENT ON COLUMN skylike.encoder.bands IS 'Bands, in the order of the input planes before rendering [unit=none; ucd=instr.bandpass]';
+
+COMMENT ON COLUMN skylike.encoder.pixel_scale IS 'Pixel scale of the input [unit=arcsec/pix; ucd=instr.scale]';
+
+COMMENT ON COLUMN skylike.encoder.crop_pix IS 'Side of the input [unit=pix; ucd=phys.size]';
+
+COMMENT ON COLUMN skylike.encoder.preprocessing IS 'Rendering and normalization of the input [unit=none; ucd=meta.note]';
+
+COMMENT ON COLUMN skylike.encoder.training IS 'Recipe, seed, software, and what it was trained on [unit=none; ucd=meta.note]';
+
+COMMENT ON COLUMN skylike.encoder.checkpoint IS 'File of the weights [unit=none; ucd=meta.ref]';
+
+COMMENT ON COLUMN skylike.encoder.checkpoint_sha256 IS 'SHA-256 of that file, hexadecimal [unit=none; ucd=meta.checksum]';
+
+COMMENT ON COLUMN skylike.encoder.is_active IS 'Is this the encoder that searches use? [unit=none; ucd=meta.code]';
+
+COMMENT ON COLUMN skylike.encoder.mean IS 'Mean of the stored embeddings, subtracted before the projection; NULL before `skylike embed` [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.encoder.compact_components IS 'Principal components in a compact vector, m; it has m + 1 entries [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.encoder.explained_variance IS 'Fraction of the variance that each component explains [unit=none; ucd=stat.variance]';
+
+COMMENT ON COLUMN skylike.encoder.compact_slack IS 'Bound on the rounding of a compact vector, as a length: subtract it twice from a compact distance for a true lower bound [unit=none; ucd=stat.error]';
+
+COMMENT ON COLUMN skylike.encoder.created_at IS 'When it was added [unit=none; ucd=time.creation]';
+
+COMMENT ON COLUMN skylike.encoder.embedded_at IS 'When its embeddings were last published [unit=none; ucd=time.processing]';
+
+COMMENT ON COLUMN skylike.encoder.embedded_xact IS 'Transaction that published the embeddings last [unit=none; ucd=meta.id]';
+
+CREATE FUNCTION skylike.active_encoder() RETURNS skylike.encoder
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    active skylike.encoder;
+BEGIN
+    SELECT n.* INTO active FROM skylike.encoder AS n WHERE n.is_active;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no encoder is active'
+            USING ERRCODE = 'no_data_found', HINT = 'Whoever runs this database does `skylike encoder activate NAME`.';
+    ELSIF active.compact_slack IS NULL THEN
+        RAISE EXCEPTION 'encoder % has embedded no galaxy yet', active.name
+            USING ERRCODE = 'no_data_found',
+                HINT = format('Whoever runs this database does `skylike embed --encoder %s`.', active.name);
+    END IF;
+    RETURN active;
+END
+$$;
+
+COMMENT ON FUNCTION skylike.active_encoder() IS 'The encoder that searches use; raises where there is none, or where it has embedded nothing.';
+
+CREATE FUNCTION skylike.check_cut(cut text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+DECLARE
+    -- The cut without what is quoted.
+    bare text := regexp_replace(
+        cut, $re$\m[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"$re$, ' quoted ', 'g'
+    );
+    depth integer := 0;
+    wrong text;
+    parenthesis text;
+BEGIN
+    wrong := CASE
+        WHEN bare ~ '^\s*$' THEN 'is empty'
+        WHEN bare ~ '[''"]' THEN 'has a quote that is not closed'
+        WHEN bare ~ ';' THEN 'has a semicolon'
+        WHEN bare ~ '--|/\*' THEN 'has a comment'
+        WHEN bare ~ '\$' THEN 'has a dollar sign'
+    END;
+    FOR parenthesis IN SELECT m[1] FROM regexp_matches(bare, '[()]', 'g') AS m LOOP
+        depth := depth + CASE parenthesis WHEN '(' THEN 1 ELSE -1 END;
+        wrong := coalesce(wrong, CASE WHEN depth < 0 THEN 'closes a parenthesis that it did not open' END);
+    END LOOP;
+    wrong := coalesce(wrong, CASE WHEN depth > 0 THEN 'does not close a parenthesis' END);
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the cut % %', quote_literal(cut), wrong
+            USING ERRCODE = 'syntax_error',
+                HINT = 'A cut is one condition, as after WHERE: ''mag_r < 18 AND mag_g - mag_r < 0.6''. NULL takes every galaxy.';
+    END IF;
+END
+$_$;
+
+COMMENT ON FUNCTION skylike.check_cut(cut text) IS 'Raises unless a cut is one expression by its quotes and parentheses: no comment, no second statement.';
+
+CREATE FUNCTION skylike.close_pairs(ras double precision[], decs double precision[], other_ras double precision[], other_decs double precision[], min_separation double precision) RETURNS TABLE(place integer, other integer)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    WITH point AS MATERIALIZED (
+        SELECT ra, "dec", n, floor("dec" / greatest(1.000001 * min_separation, 1e-9)) AS band
+        FROM unnest(ras, decs) WITH ORDINALITY AS given (ra, "dec", n)
+    ),
+    near AS MATERIALIZED (
+        SELECT ra, "dec", n, floor("dec" / greatest(1.000001 * min_separation, 1e-9)) AS band
+        FROM unnest(other_ras, other_decs) WITH ORDINALITY AS given (ra, "dec", n)
+    )
+    SELECT point.n::integer, near.n::integer
+    FROM point
+    CROSS JOIN (VALUES (-1), (0), (1)) AS neighboring (step)
+    JOIN near ON near.band = point.band + neighboring.step
+    WHERE skylike.separation(point.ra, point."dec", near.ra, near."dec") < min_separation
+$$;
+
+COMMENT ON FUNCTION skylike.close_pairs(ras double precision[], decs double precision[], other_ras double precision[], other_decs double precision[], min_separation double precision) IS 'Pairs of places, from 1, in two lists of ICRS positions that lie closer than min_separation, all in degrees.';
+
 CREATE FUNCTION skylike.copy_galaxy_to_compact() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'skylike', 'public'
     AS $$
 BEGIN
     UPDATE skylike.embedding_compact AS c
-    SET ra = n.ra, "dec" = n."dec", healpix29 = n.healpix29, mag_g = n.mag_g, mag_r = n.mag_r, mag_z = n.mag_z
+    SET ra = n.ra, "dec" = n."dec", healpix29 = n.healpix29, survey_id = n.survey_id, mag_r = n.mag_r,
+        mag_g = n.mag_g, mag_z = n.mag_z, z_phot = n.z_phot, z_spec = n.z_spec, ebv = n.ebv,
+        maskbits = n.maskbits, type = n.type
     FROM new_galaxy AS n
     WHERE c.galaxy_id = n.galaxy_id
-      AND (c.ra, c."dec", c.healpix29, c.mag_g, c.mag_r, c.mag_z)
-          IS DISTINCT FROM (n.ra, n."dec", n.healpix29, n.mag_g, n.mag_r, n.mag_z);
+      AND (c.ra, c."dec", c.healpix29, c.survey_id, c.mag_r, c.mag_g, c.mag_z, c.z_phot, c.z_spec, c.ebv, c.maskbits, c.type)
+          IS DISTINCT FROM
+          (n.ra, n."dec", n.healpix29, n.survey_id, n.mag_r, n.mag_g, n.mag_z, n.z_phot, n.z_spec, n.ebv, n.maskbits, n.type);
     RETURN NULL;
 END
 $$;
 
 COMMENT ON FUNCTION skylike.copy_galaxy_to_compact() IS 'Keeps the catalog columns of embedding_compact in step with galaxy';
 
+CREATE TABLE skylike.embedding (
+    encoder_id integer NOT NULL,
+    galaxy_id integer NOT NULL,
+    embedding public.halfvec NOT NULL,
+    cutout_id integer NOT NULL,
+    is_inverted boolean DEFAULT false NOT NULL,
+    embedded_at timestamp with time zone DEFAULT now() NOT NULL
+)
+PARTITION BY LIST (encoder_id);
+
+COMMENT ON TABLE skylike.embedding IS 'What an encoder makes of a galaxy: a unit vector';
+
+COMMENT ON COLUMN skylike.embedding.encoder_id IS 'Encoder; each has a partition of its own [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.embedding.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.embedding.embedding IS 'Embedding of unit length, rounded to float16: <=> is 1 - cosine [unit=none; ucd=stat.fit.param]';
+
+COMMENT ON COLUMN skylike.embedding.cutout_id IS 'Cutout it was made from [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.embedding.is_inverted IS 'Was the input a picture whose color rendering was inverted to flux? [unit=none; ucd=meta.code.qual]';
+
+COMMENT ON COLUMN skylike.embedding.embedded_at IS 'When; older than its cutout means stale [unit=none; ucd=time.processing]';
+
+CREATE FUNCTION skylike.embedding_of(galaxy_id integer) RETURNS public.halfvec
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT e.embedding
+    FROM skylike.embedding e
+   WHERE ((e.encoder_id = ( SELECT n.encoder_id
+            FROM skylike.encoder n
+           WHERE n.is_active)) AND (e.galaxy_id = embedding_of.galaxy_id));
+END;
+
+COMMENT ON FUNCTION skylike.embedding_of(galaxy_id integer) IS 'Embedding of a galaxy by the active encoder, or NULL where there is none.';
+
+CREATE TABLE skylike.label (
+    name text NOT NULL,
+    galaxy_id integer NOT NULL,
+    is_member boolean DEFAULT true NOT NULL,
+    author text NOT NULL,
+    note text,
+    labeled_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT label_author_check CHECK ((author <> ''::text)),
+    CONSTRAINT label_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,49}$'::text))
+);
+
+COMMENT ON TABLE skylike.label IS 'What people said of galaxies: one row for each label, galaxy and author';
+
+COMMENT ON COLUMN skylike.label.name IS 'Label: ring, lens, merger, ... [unit=none; ucd=meta.code.class]';
+
+COMMENT ON COLUMN skylike.label.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.label.is_member IS 'Is it one (true), or was it looked at and is none (false)? [unit=none; ucd=meta.code.member]';
+
+COMMENT ON COLUMN skylike.label.author IS 'Who said so [unit=none; ucd=meta.curation]';
+
+COMMENT ON COLUMN skylike.label.note IS 'What they noted, or NULL [unit=none; ucd=meta.note]';
+
+COMMENT ON COLUMN skylike.label.labeled_at IS 'When it was said or last changed [unit=none; ucd=time.processing]';
+
+CREATE FUNCTION skylike.has_label(galaxy_id integer, name text) RETURNS boolean
+    LANGUAGE sql STABLE STRICT COST 1000 PARALLEL SAFE
+    RETURN (EXISTS (SELECT FROM skylike.label l WHERE ((l.galaxy_id = has_label.galaxy_id) AND (l.name = has_label.name) AND l.is_member)));
+
+COMMENT ON FUNCTION skylike.has_label(galaxy_id integer, name text) IS 'Did anybody say that a galaxy is a member of a label? As has_label of the command line.';
+
+CREATE FUNCTION skylike.in_box(ra double precision, "dec" double precision, ra_min double precision, ra_max double precision, dec_min double precision, dec_max double precision) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((("dec" >= dec_min) AND ("dec" <= dec_max)) AND CASE WHEN ((ra_min <= ra_max) AND (ra_max < (360)::double precision)) THEN ((ra >= ra_min) AND (ra <= ra_max)) WHEN (ra_min <= ra_max) THEN (((ra >= ra_min) AND (ra <= ra_max)) OR (ra <= (ra_max - (360)::double precision))) ELSE ((ra >= ra_min) OR (ra <= ra_max)) END);
+
+COMMENT ON FUNCTION skylike.in_box(ra double precision, "dec" double precision, ra_min double precision, ra_max double precision, dec_min double precision, dec_max double precision) IS 'Is ra within ra_min to ra_max and dec within dec_min to dec_max? ICRS degrees, edges included; ra_min > ra_max crosses RA 0.';
+
 CREATE FUNCTION skylike.in_cone(ra double precision, "dec" double precision, center_ra double precision, center_dec double precision, radius double precision) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((("dec" >= ((center_dec - radius) - (0.000000001)::double precision)) AND ("dec" <= ((center_dec + radius) + (0.000000001)::double precision))) AND (((abs(center_dec) + radius) >= (89.9999)::double precision) OR ((ra >= ((center_ra - degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) - (0.000000001)::double precision)) AND (ra <= ((center_ra + degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) + (0.000000001)::double precision))) OR ((ra >= (((center_ra + (360)::double precision) - degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) - (0.000000001)::double precision)) AND (ra <= (((center_ra + (360)::double precision) + degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) + (0.000000001)::double precision))) OR ((ra >= (((center_ra - (360)::double precision) - degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) - (0.000000001)::double precision)) AND (ra <= (((center_ra - (360)::double precision) + degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) + (0.000000001)::double precision)))) AND ((power(sin((radians(("dec" - center_dec)) / (2)::double precision)), (2)::double precision) + ((cos(radians("dec")) * cos(radians(center_dec))) * power(sin((radians((ra - center_ra)) / (2)::double precision)), (2)::double precision))) <= power(sin((radians(LEAST(radius, (180)::double precision)) / (2)::double precision)), (2)::double precision)));
+    RETURN ((("dec" >= ((center_dec - radius) - (0.000000001)::double precision)) AND ("dec" <= ((center_dec + radius) + (0.000000001)::double precision))) AND (((abs(center_dec) + radius) >= (89.9999)::double precision) OR ((ra >= ((center_ra - degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) - (0.000000001)::double precision)) AND (ra <= ((center_ra + degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) + (0.000000001)::double precision))) OR ((ra >= (((center_ra + (360)::double precision) - degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) - (0.000000001)::double precision)) AND (ra <= (((center_ra + (360)::double precision) + degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) + (0.000000001)::double precision))) OR ((ra >= (((center_ra - (360)::double precision) - degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) - (0.000000001)::double precision)) AND (ra <= (((center_ra - (360)::double precision) + degrees(asin(LEAST((1)::double precision, (sind(radius) / GREATEST(cosd(center_dec), (0.000000001)::double precision)))))) + (0.000000001)::double precision)))) AND ((power(sind((GREATEST(abs(("dec" - center_dec)), (0.0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001)::double precision) / (2)::double precision)), (2)::double precision) + ((cosd("dec") * cosd(center_dec)) * power(sind((GREATEST(abs((ra - center_ra)), (0.0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001)::double precision) / (2)::double precision)), (2)::double precision))) <= power(sind((GREATEST(LEAST(radius, (180)::double precision), (0.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001)::double precision) / (2)::double precision)), (2)::double precision)));
 
 COMMENT ON FUNCTION skylike.in_cone(ra double precision, "dec" double precision, center_ra double precision, center_dec double precision, radius double precision) IS 'Is (ra, dec) within radius of (center_ra, center_dec)? ICRS degrees; haversine, edge included; right at the poles and across RA 0.';
+
+CREATE FUNCTION skylike.polygon_outline(plane double precision[]) RETURNS polygon
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN ('(' || array_to_string(plane[12:], ',') || ')')::polygon;
+END
+$$;
+
+COMMENT ON FUNCTION skylike.polygon_outline(plane double precision[]) IS 'The projected polygon of polygon_plane.';
+
+CREATE FUNCTION skylike.in_polygon_plane(ra double precision, "dec" double precision, plane double precision[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((("dec" >= (plane)[1]) AND ("dec" <= (plane)[2])) AND (((ra >= (plane)[3]) AND (ra <= (plane)[4])) OR ((ra >= (plane)[5]) AND (ra <= (plane)[6]))) AND ((((plane)[8] * ((sind("dec") + (1)::double precision) - (1)::double precision)) + (((plane)[9] * cosd("dec")) * cosd((ra - (plane)[7])))) > (0.001)::double precision) AND (skylike.polygon_outline(plane) @> (point(((('10000000'::numeric)::double precision * cosd("dec")) * ((sind((ra - (plane)[7])) + (1)::double precision) - (1)::double precision)), (((plane)[11] * ((sind("dec") + (1)::double precision) - (1)::double precision)) - (((plane)[10] * cosd("dec")) * cosd((ra - (plane)[7]))))) / point(GREATEST((((plane)[8] * ((sind("dec") + (1)::double precision) - (1)::double precision)) + (((plane)[9] * cosd("dec")) * cosd((ra - (plane)[7])))), (0.001)::double precision), (0)::double precision))));
+
+COMMENT ON FUNCTION skylike.in_polygon_plane(ra double precision, "dec" double precision, plane double precision[]) IS 'in_polygon with what polygon_plane tells of the polygon.';
+
+CREATE FUNCTION skylike.polygon_plane(vertices double precision[]) RETURNS double precision[]
+    LANGUAGE plpgsql IMMUTABLE STRICT COST 100000 PARALLEL SAFE
+    AS $$
+DECLARE
+    unit CONSTANT double precision := 1e7;
+    n integer := cardinality(vertices);
+    middle double precision[];
+    center_ra double precision;
+    center_sin double precision;
+    center_cos double precision;
+    seen record;
+BEGIN
+    IF array_ndims(vertices) IS DISTINCT FROM 1 OR n % 2 <> 0 OR array_position(vertices, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a polygon is an array of right ascension and declination of each vertex in turn, degrees'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF vertices[1:2] = vertices[n - 1:n] THEN
+        n := n - 2;  -- closed by its first vertex
+    END IF;
+    vertices := vertices[1:n];
+    IF n < 6 OR EXISTS (
+        SELECT FROM generate_series(1, n) AS k
+        WHERE CASE WHEN k % 2 = 1 THEN vertices[k] NOT BETWEEN 0 AND 360 ELSE vertices[k] NOT BETWEEN -90 AND 90 END
+    ) THEN
+        RAISE EXCEPTION 'a polygon has 3 vertices or more, right ascensions within 0 to 360 and declinations within -90 to 90'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    middle := skylike.polygon_middle(vertices);
+    center_ra := atan2d(middle[2], middle[1]);
+    center_sin := middle[3];
+    center_cos := sqrt(middle[1] ^ 2 + middle[2] ^ 2);
+    SELECT array_agg(unit * u / front + 1 - 1 ORDER BY i) AS u, array_agg(unit * v / front + 1 - 1 ORDER BY i) AS v INTO seen
+    FROM skylike.polygon_vertices(vertices), LATERAL (
+        SELECT
+            cosd("dec") * (sind(ra - center_ra) + 1 - 1) AS u,
+            center_cos * (sind("dec") + 1 - 1) - center_sin * cosd("dec") * cosd(ra - center_ra) AS v,
+            center_sin * (sind("dec") + 1 - 1) + center_cos * cosd("dec") * cosd(ra - center_ra) AS front
+    ) AS projected;
+    IF skylike.polygon_crosses_itself(seen.u, seen.v) THEN
+        RAISE EXCEPTION 'the polygon touches or crosses itself; give the vertices in order along its edge'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN skylike.polygon_bounds(vertices, middle[3])
+        || ARRAY[center_ra, center_sin, center_cos, unit * center_sin, unit * center_cos]
+        || (SELECT array_agg(c ORDER BY i, k) FROM unnest(seen.u, seen.v) WITH ORDINALITY AS p (u, v, i),
+            LATERAL (VALUES (1, u), (2, v)) AS one (k, c));
+END
+$$;
+
+COMMENT ON FUNCTION skylike.polygon_plane(vertices double precision[]) IS 'What in_polygon needs to know of a polygon: 6 bounds; the middle of its projection: ra, sine and cosine of dec, both times 1e7; its vertices there (1e-7 rad).';
+
+CREATE FUNCTION skylike.in_polygon(ra double precision, "dec" double precision, vertices double precision[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN skylike.in_polygon_plane(ra, "dec", skylike.polygon_plane(vertices));
+
+COMMENT ON FUNCTION skylike.in_polygon(ra double precision, "dec" double precision, vertices double precision[]) IS 'Is (ra, dec) in the polygon with these vertices, ra and dec of each in turn? ICRS degrees; edges are great circles; it fits into half of the sky and may be concave.';
+
+CREATE FUNCTION skylike.keep_separated(ras double precision[], decs double precision[], taken_ras double precision[], taken_decs double precision[], min_separation double precision) RETURNS integer[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    is_dropped boolean[] := array_fill(false, ARRAY[cardinality(ras)]);
+    pair record;
+BEGIN
+    IF min_separation > 0 THEN
+        FOR pair IN SELECT DISTINCT c.place FROM skylike.close_pairs(ras, decs, taken_ras, taken_decs, min_separation) AS c LOOP
+            is_dropped[pair.place] := true;
+        END LOOP;
+        -- In this order it is settled whether the better one of a pair is kept.
+        FOR pair IN
+            SELECT c.place, c.other
+            FROM skylike.close_pairs(ras, decs, ras, decs, min_separation) AS c
+            WHERE c.other < c.place
+            ORDER BY c.place, c.other
+        LOOP
+            is_dropped[pair.place] := is_dropped[pair.place] OR NOT is_dropped[pair.other];
+        END LOOP;
+    END IF;
+    RETURN ARRAY(SELECT n FROM unnest(is_dropped) WITH ORDINALITY AS entry (dropped, n) WHERE NOT dropped ORDER BY n);
+END
+$$;
+
+COMMENT ON FUNCTION skylike.keep_separated(ras double precision[], decs double precision[], taken_ras double precision[], taken_decs double precision[], min_separation double precision) IS 'Places, from 1, of the positions that are not closer than min_separation (degrees) to a taken one or to an earlier one that is kept.';
+
+CREATE FUNCTION skylike.polygon_bounds(vertices double precision[], middle_z double precision) RETURNS double precision[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    WITH edge AS (
+        SELECT
+            a.i,
+            a."dec",
+            a.z + b.z AS side,
+            b.ra - a.ra - 360 * round((b.ra - a.ra) / 360) AS turn,
+            -- Of its great circle: how near it comes to a pole, and whether that is between the ends.
+            sqrt((a.y * b.z - a.z * b.y) ^ 2 + (a.z * b.x - a.x * b.z) ^ 2) AS slope,
+            a.x * b.y - a.y * b.x AS rise,
+            ((a.y * b.z - a.z * b.y) * a.y - (a.z * b.x - a.x * b.z) * a.x)
+                * ((a.y * b.z - a.z * b.y) * b.y - (a.z * b.x - a.x * b.z) * b.x) <= 0 AS has_top
+        FROM skylike.polygon_vertices(vertices) AS a
+        JOIN skylike.polygon_vertices(vertices) AS b ON b.i = a.i % (array_length(vertices, 1) / 2) + 1
+    ),
+    turned AS (
+        SELECT *, sum(turn) OVER (ORDER BY i) AS so_far, CASE WHEN has_top THEN atan2d(slope, abs(rise)) ELSE 0 END AS top
+        FROM edge
+    ),
+    bounds AS (
+        SELECT
+            min(least("dec", CASE WHEN side < 0 AND has_top THEN -top END)) AS dec_min,
+            max(greatest("dec", CASE WHEN side > 0 AND has_top THEN top END)) AS dec_max,
+            vertices[1] + least(min(so_far), 0) AS ra_min,
+            vertices[1] + greatest(max(so_far), 0) AS ra_max,
+            -- Once around the sky, or over a pole: then the pole of its half of the sky is in it.
+            abs(sum(turn)) > 1 OR max(abs(turn)) > 179.999999 AS has_pole
+        FROM turned
+    )
+    SELECT
+        ARRAY[
+            CASE WHEN has_pole AND middle_z < 0 THEN -90 ELSE dec_min END - 1e-9,
+            CASE WHEN has_pole AND middle_z > 0 THEN 90 ELSE dec_max END + 1e-9
+        ]
+        || CASE
+            WHEN has_pole OR ra_max - ra_min > 359.999999 THEN ARRAY[0, 360, 0, 360]
+            WHEN ra_min < 0 THEN ARRAY[ra_min - 1e-9, ra_max + 1e-9, ra_min + 360 - 1e-9, ra_max + 360 + 1e-9]
+            ELSE ARRAY[ra_min - 1e-9, ra_max + 1e-9, ra_min - 360 - 1e-9, ra_max - 360 + 1e-9]
+        END
+    FROM bounds
+$$;
+
+COMMENT ON FUNCTION skylike.polygon_bounds(vertices double precision[], middle_z double precision) IS 'Range of declination and two ranges of right ascension, together around a polygon: dec_min, dec_max, ra_min, ra_max, ra_min, ra_max.';
+
+CREATE FUNCTION skylike.polygon_crosses_itself(u double precision[], v double precision[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    WITH edge AS (
+        SELECT
+            i, u[i] AS u1, v[i] AS v1, u[i % cardinality(u) + 1] AS u2, v[i % cardinality(u) + 1] AS v2
+        FROM generate_series(1, cardinality(u)) AS i
+    ),
+    pair AS (
+        SELECT
+            b.i - a.i IN (1, cardinality(u) - 1) AS are_neighbors,
+            a.u1 = b.u1 AND a.v1 = b.v1 OR a.u1 = a.u2 AND a.v1 = a.v2 OR b.u1 = b.u2 AND b.v1 = b.v2 AS is_empty,
+            -- On which side of one edge the ends of the other lie.
+            sign((a.u2 - a.u1) * (b.v1 - a.v1) - (a.v2 - a.v1) * (b.u1 - a.u1)) AS b1,
+            sign((a.u2 - a.u1) * (b.v2 - a.v1) - (a.v2 - a.v1) * (b.u2 - a.u1)) AS b2,
+            sign((b.u2 - b.u1) * (a.v1 - b.v1) - (b.v2 - b.v1) * (a.u1 - b.u1)) AS a1,
+            sign((b.u2 - b.u1) * (a.v2 - b.v1) - (b.v2 - b.v1) * (a.u2 - b.u1)) AS a2,
+            (a.u2 - a.u1) * (b.u2 - b.u1) + (a.v2 - a.v1) * (b.v2 - b.v1) < 0 AS turns_back
+        FROM edge AS a
+        JOIN edge AS b ON a.i < b.i
+            AND least(a.u1, a.u2) <= greatest(b.u1, b.u2) AND least(b.u1, b.u2) <= greatest(a.u1, a.u2)
+            AND least(a.v1, a.v2) <= greatest(b.v1, b.v2) AND least(b.v1, b.v2) <= greatest(a.v1, a.v2)
+    )
+    SELECT coalesce(
+        bool_or(
+            is_empty
+            OR CASE WHEN are_neighbors THEN b1 = 0 AND b2 = 0 AND turns_back ELSE b1 * b2 <= 0 AND a1 * a2 <= 0 END
+        ),
+        false
+    )
+    FROM pair
+$$;
+
+COMMENT ON FUNCTION skylike.polygon_crosses_itself(u double precision[], v double precision[]) IS 'Does a closed line through points of a plane touch or cross itself?';
+
+CREATE FUNCTION skylike.polygon_middle(vertices double precision[]) RETURNS double precision[]
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+DECLARE
+    middle record;
+    worst record;
+    size double precision;
+BEGIN
+    SELECT sum(x) AS x, sum(y) AS y, sum(z) AS z INTO middle FROM skylike.polygon_vertices(vertices);
+    -- A perceptron: from the sum of all vertices, always towards the one farthest off. Most polygons
+    -- need no step, those that reach 88 deg from their middle a few hundred.
+    FOR step IN 1..20000 LOOP
+        size := greatest(sqrt(middle.x * middle.x + middle.y * middle.y + middle.z * middle.z), 1e-9);
+        SELECT v.x, v.y, v.z, (middle.x * v.x + middle.y * v.y + middle.z * v.z) / size AS cosine INTO worst
+        FROM skylike.polygon_vertices(vertices) AS v ORDER BY cosine LIMIT 1;
+        IF worst.cosine > 0.01 THEN
+            RETURN ARRAY[middle.x / size + 1 - 1, middle.y / size + 1 - 1, middle.z / size + 1 - 1];
+        END IF;
+        SELECT middle.x + worst.x AS x, middle.y + worst.y AS y, middle.z + worst.z AS z INTO middle;
+    END LOOP;
+    RAISE EXCEPTION 'the polygon does not fit into half of the sky; divide it'
+        USING ERRCODE = 'invalid_parameter_value';
+END
+$$;
+
+COMMENT ON FUNCTION skylike.polygon_middle(vertices double precision[]) IS 'A direction (unit vector) with all vertices of a polygon in its half of the sky.';
+
+CREATE FUNCTION skylike.polygon_vertices(vertices double precision[]) RETURNS TABLE(i integer, ra double precision, "dec" double precision, x double precision, y double precision, z double precision)
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    SELECT
+        k,
+        vertices[2 * k - 1],
+        vertices[2 * k],
+        cosd(vertices[2 * k]) * cosd(vertices[2 * k - 1]) + 1 - 1,
+        cosd(vertices[2 * k]) * (sind(vertices[2 * k - 1]) + 1 - 1) + 1 - 1,
+        sind(vertices[2 * k]) + 1 - 1
+    FROM generate_series(1, array_length(vertices, 1) / 2) AS k
+$$;
+
+COMMENT ON FUNCTION skylike.polygon_vertices(vertices double precision[]) IS 'The vertices of in_polygon in order, with their unit vectors.';
+
+CREATE FUNCTION skylike.project_query(query double precision[], OUT compact public.halfvec, OUT slack double precision) RETURNS record
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'skylike', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    active skylike.encoder := skylike.active_encoder();
+    m integer := active.compact_components;
+    u double precision := power(2::double precision, -24);
+    -- Adding it and taking it away rounds to multiples of 2^-33: a product of two numbers that are next to
+    -- nothing would vanish, and pgvector fails where one does.
+    coarse vector := array_fill(power(2::double precision, -10)::real, ARRAY[active.dimension]);
+    x vector;
+    y double precision[];
+BEGIN
+    SELECT array_agg(entry.x / length.l - mean ORDER BY n)::vector
+    INTO x
+    FROM unnest(query, active.mean) WITH ORDINALITY AS entry (x, mean, n)
+    CROSS JOIN (SELECT sqrt(sum(q * q)) AS l FROM unnest(query) AS q) AS length;
+    SELECT
+        array_agg(along.y ORDER BY along.component)
+        || vector_norm(x - avg(array_fill((m * along.y)::real, ARRAY[active.dimension])::vector * along.axis))
+    INTO y
+    FROM (
+        SELECT component, axis, CASE WHEN abs(entry) > 1e-9 THEN entry ELSE 0 END AS y
+        FROM (
+            SELECT c.component, c.direction::vector + coarse - coarse AS axis
+            FROM skylike.encoder_component AS c
+            WHERE c.encoder_id = active.encoder_id
+            OFFSET 0
+        ) AS basis
+        CROSS JOIN LATERAL (
+            SELECT (power(vector_norm(x + axis), 2) - power(vector_norm(x - axis), 2)) / 4 AS entry OFFSET 0
+        ) AS projected
+        OFFSET 0
+    ) AS along;
+    compact := y::halfvec;
+    SELECT sqrt(sum(power(exact - rounded, 2))) INTO slack
+    FROM unnest(y, compact::real[]) AS entry (exact, rounded);
+    -- The last term: pgvector sums m + 1 squares in float32.
+    slack := slack + (40 * sqrt(m) + 10) * u + 2 * (m + 4) * u;
+END
+$$;
+
+COMMENT ON FUNCTION skylike.project_query(query double precision[], OUT compact public.halfvec, OUT slack double precision) IS 'Compact vector of a vector from outside, and the bound of its rounding, as encoder.compact_slack bounds it for stored ones.';
+
+CREATE FUNCTION skylike.rank_by_similarity(query public.halfvec, query_rest public.vector, query_compact public.halfvec, slack double precision, query_galaxy integer, k integer, cut text, min_separation double precision, least_similar boolean) RETURNS TABLE(rank integer, galaxy_id integer, similarity double precision, separation double precision)
+    LANGUAGE plpgsql STABLE ROWS 100
+    SET search_path TO 'skylike', 'public', 'pg_temp'
+    SET jit TO 'off'
+    SET standard_conforming_strings TO 'on'
+    AS $_$
+#variable_conflict use_column
+DECLARE
+    active skylike.encoder := skylike.active_encoder();
+    sign integer := CASE WHEN least_similar THEN -1 ELSE 1 END;
+    apart double precision := min_separation / 3600;
+    length double precision;
+    error double precision;
+    scan text;
+    -- The rows with the highest ceilings, best first; a longer list begins with the shorter one.
+    n_fetched integer := 0;
+    ids integer[] := '{}';
+    ceilings double precision[];
+    ras double precision[];
+    decs double precision[];
+    is_all boolean := false;
+    ceiling double precision;
+    -- Places in that list: refined is how many have a score; pending are those that may yet be placed.
+    refined integer := 0;
+    wanted integer := k + k / 8 + 24;
+    pending integer[] := '{}';
+    scores double precision[] := '{}';
+    n_certain integer;
+    lowest double precision;
+    highest_left double precision;
+    placed integer[];
+    placed_scores double precision[];
+    chosen integer[];
+    n_exact integer := 0;
+    -- The answer, and all positions that a result must keep away from.
+    kept integer[] := '{}';
+    kept_scores double precision[] := '{}';
+    taken_ras double precision[] := '{}';
+    taken_decs double precision[] := '{}';
+    query_ra double precision;
+    query_dec double precision;
+BEGIN
+    IF k IS NULL OR k NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'k is %; ask for 1 to 10000 galaxies', coalesce(k::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF min_separation IS NULL OR min_separation NOT BETWEEN 0 AND 648000 THEN
+        RAISE EXCEPTION 'min_separation is %; it is an angle from 0 to 648000 arcsec', coalesce(min_separation::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', HINT = '0 keeps results however near they are.';
+    END IF;
+
+    SELECT g.ra, g."dec" INTO query_ra, query_dec FROM skylike.galaxy AS g WHERE g.galaxy_id = query_galaxy;
+    IF query_ra IS NOT NULL THEN
+        taken_ras := ARRAY[query_ra];
+        taken_decs := ARRAY[query_dec];
+    END IF;
+
+    -- cosine_error_bound of search/exact.py, and how far rounding to float16 turns the query:
+    -- |a / |a| - b / |b|| is at most 2 |a - b| / |b|.
+    error := active.dimension * power(2::double precision, -24);
+    error := 2 * (error / (1 - error)) / (1 - error / (1 - error)) + 1e-12;
+    IF query_rest IS NOT NULL THEN
+        length := vector_norm(query::vector + query_rest);
+        error := error + 2 * vector_norm(query_rest) / length;
+    END IF;
+
+    -- With the rest negated, no two rests differ more: the distance is never below the true one.
+    IF least_similar THEN
+        query_compact := subvector(query_compact, 1, active.compact_components)
+            || ARRAY[-(query_compact::real[])[active.compact_components + 1]]::halfvec;
+    END IF;
+    -- The + 0 keeps approximate indexes out, whoever made them.
+    scan := format(
+        'SELECT array_agg(galaxy_id), array_agg(%s), array_agg(ra), array_agg("dec") FROM ('
+        'SELECT galaxy.galaxy_id, (compact <-> $1) + 0 AS distance, galaxy.ra, galaxy."dec" FROM %s'
+        ' AND galaxy.galaxy_id IS DISTINCT FROM $2 ORDER BY distance %s, galaxy.galaxy_id LIMIT $3) AS nearest',
+        CASE
+            WHEN least_similar THEN 'power(distance + $4, 2) / 2 - 1'
+            ELSE '1 - power(greatest(distance - $4, 0), 2) / 2'
+        END,
+        skylike.rows_of_cut(active.encoder_id, cut),
+        CASE WHEN least_similar THEN 'DESC' ELSE 'ASC' END
+    );
+
+    WHILE cardinality(kept) < k LOOP
+        SELECT count(*) INTO n_certain FROM unnest(scores) AS s WHERE s - error > ceiling;
+        IF n_certain >= k - cardinality(kept) OR (n_certain > 0 AND ceiling = '-infinity') THEN
+            -- The scores of as many certain rows as are missing, and of all that may rank among them.
+            SELECT min(s) INTO lowest
+            FROM (
+                SELECT s FROM unnest(scores) AS s
+                WHERE s - error > ceiling ORDER BY s DESC LIMIT k - cardinality(kept)
+            ) AS best;
+            SELECT greatest(ceiling, max(s) + error) INTO highest_left
+            FROM unnest(scores) AS s
+            WHERE s < lowest - 2 * error;
+            SELECT
+                array_agg(compared.place ORDER BY compared.exact DESC, compared.id),
+                array_agg(compared.exact ORDER BY compared.exact DESC, compared.id),
+                n_exact + count(*)
+            INTO placed, placed_scores, n_exact
+            FROM (
+                SELECT entry.place, e.galaxy_id AS id, sign * CASE
+                    WHEN query_rest IS NULL THEN skylike.similarity(e.embedding, query)
+                    ELSE least(1, greatest(-1, skylike.similarity(e.embedding, query) * l2_norm(query) / length + (
+                        SELECT sum(entry::double precision)
+                        FROM (SELECT unnest((e.embedding::vector * query_rest)::real[]) AS entry) AS products
+                    ) / (l2_norm(e.embedding) * length)))
+                END AS exact
+                FROM unnest(pending, scores) AS entry (place, score)
+                JOIN skylike.embedding AS e
+                    ON e.encoder_id = active.encoder_id AND e.galaxy_id = ids[entry.place]
+                WHERE entry.score >= lowest - 2 * error
+                OFFSET 0
+            ) AS compared
+            WHERE compared.exact > highest_left;
+
+            chosen := (skylike.keep_separated(
+                ARRAY(SELECT ras[p] FROM unnest(placed) WITH ORDINALITY AS entry (p, n) ORDER BY n),
+                ARRAY(SELECT decs[p] FROM unnest(placed) WITH ORDINALITY AS entry (p, n) ORDER BY n),
+                taken_ras, taken_decs, apart
+            ))[:k - cardinality(kept)];
+            kept_scores := kept_scores
+                || ARRAY(SELECT placed_scores[c] FROM unnest(chosen) WITH ORDINALITY AS entry (c, n) ORDER BY n);
+            chosen := ARRAY(SELECT placed[c] FROM unnest(chosen) WITH ORDINALITY AS entry (c, n) ORDER BY n);
+            kept := kept || chosen;
+            taken_ras := taken_ras || ARRAY(SELECT ras[p] FROM unnest(chosen) AS p);
+            taken_decs := taken_decs || ARRAY(SELECT decs[p] FROM unnest(chosen) AS p);
+        ELSIF ceiling = '-infinity' THEN
+            EXIT;
+        ELSE
+            -- With enough scores it is known which ceilings still matter.
+            IF cardinality(scores) >= k - cardinality(kept) AND refined > 0 THEN
+                SELECT s INTO lowest FROM unnest(scores) AS s ORDER BY s DESC LIMIT 1 OFFSET k - cardinality(kept) - 1;
+                SELECT count(*) INTO wanted FROM unnest(ceilings) AS c WHERE c >= lowest - error;
+            ELSIF refined > 0 THEN
+                wanted := 2 * refined;
+            END IF;
+            IF refined = cardinality(ids) THEN
+                n_fetched := greatest(16 * k + 3000, 8 * n_fetched);
+                EXECUTE scan INTO ids, ceilings, ras, decs USING query_compact, query_galaxy, n_fetched, slack;
+                ids := coalesce(ids, '{}');
+                is_all := cardinality(ids) < n_fetched;
+            END IF;
+            wanted := least(greatest(wanted, refined + 1), cardinality(ids));
+            placed := '{}';
+            SELECT pending || coalesce(array_agg(compared.place), '{}'), scores || coalesce(array_agg(compared.score), '{}')
+            INTO pending, scores
+            FROM (
+                SELECT entry.n + refined AS place, sign * (1 - (e.embedding <=> query)) AS score
+                FROM unnest(ids[refined + 1:wanted]) WITH ORDINALITY AS entry (id, n)
+                JOIN skylike.embedding AS e ON e.encoder_id = active.encoder_id AND e.galaxy_id = entry.id
+            ) AS compared
+            WHERE compared.score <> 'NaN';
+            refined := wanted;
+            ceiling := CASE
+                WHEN refined < cardinality(ids) THEN ceilings[refined + 1]
+                WHEN is_all THEN '-infinity'
+                ELSE ceilings[refined]
+            END;
+        END IF;
+
+        -- What is placed, or too near to what is, is no longer pending.
+        IF apart > 0 THEN
+            placed := placed || ARRAY(
+                SELECT pending[near.place]
+                FROM skylike.close_pairs(
+                    ARRAY(SELECT ras[p] FROM unnest(pending) WITH ORDINALITY AS entry (p, n) ORDER BY n),
+                    ARRAY(SELECT decs[p] FROM unnest(pending) WITH ORDINALITY AS entry (p, n) ORDER BY n),
+                    taken_ras, taken_decs, apart
+                ) AS near
+            );
+        END IF;
+        SELECT coalesce(array_agg(entry.place), '{}'), coalesce(array_agg(entry.score), '{}')
+        INTO pending, scores
+        FROM unnest(pending, scores) AS entry (place, score)
+        WHERE NOT EXISTS (SELECT FROM unnest(placed) AS p WHERE p = entry.place);
+    END LOOP;
+
+    RAISE DEBUG 'similar_to: % compact vectors ranked, % embeddings compared in float32, % in float64',
+        cardinality(ids), refined, n_exact;
+    IF cardinality(kept) < k THEN
+        RAISE NOTICE '% of % rows: only % galaxies have an embedding%', cardinality(kept), k, cardinality(ids),
+            coalesce(' and meet the cut ' || quote_literal(cut), '')
+            || CASE
+                WHEN cardinality(ids) = cardinality(kept) THEN ''
+                ELSE format('; results closer than %s arcsec to the query or to a better one are left out', min_separation)
+            END;
+    END IF;
+    RETURN QUERY
+    SELECT
+        entry.n::integer, ids[entry.place], sign * entry.score,
+        CASE WHEN query_ra IS NOT NULL THEN skylike.separation(ras[entry.place], decs[entry.place], query_ra, query_dec) END
+    FROM unnest(kept, kept_scores) WITH ORDINALITY AS entry (place, score, n)
+    ORDER BY entry.n;
+END
+$_$;
+
+COMMENT ON FUNCTION skylike.rank_by_similarity(query public.halfvec, query_rest public.vector, query_compact public.halfvec, slack double precision, query_galaxy integer, k integer, cut text, min_separation double precision, least_similar boolean) IS 'What the functions similar_to share; call those. query and query_rest, NULL where there is none, add up to what is asked for, and products with each are exact in float32; slack bounds the rounding of two compact vectors.';
+
+CREATE FUNCTION skylike.rows_of_cut(encoder_id integer, cut text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+DECLARE
+    -- The planner leaves this join out where the cut does not name the survey.
+    survey text := ' LEFT JOIN (SELECT survey_id, name AS survey FROM skylike.survey) AS named USING (survey_id)';
+    copied text := 'skylike.embedding_compact AS galaxy' || survey;
+    joined text := format(
+        '(SELECT galaxy_id, compact FROM skylike.embedding_compact WHERE encoder_id = %s) AS compact'
+        ' JOIN skylike.galaxy AS galaxy USING (galaxy_id)', encoder_id
+    ) || survey;
+    -- On lines of its own: an error shows it as it was written.
+    condition text := coalesce(E'(\n' || cut || E'\n)', 'true');
+    tried text;
+    hint text;
+BEGIN
+    PERFORM skylike.check_cut(cut);
+    FOREACH tried IN ARRAY ARRAY[
+        format('%s WHERE encoder_id = %s AND %s', copied, encoder_id, condition),
+        format('%s WHERE %s', joined, condition)
+    ] LOOP
+        BEGIN
+            EXECUTE 'SELECT FROM ' || tried || ' LIMIT 0';
+            RETURN tried;
+        EXCEPTION
+            WHEN undefined_column THEN
+                CONTINUE WHEN NOT starts_with(tried, '(');
+                GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+                RAISE EXCEPTION '% (in the cut %)', SQLERRM, quote_literal(cut)
+                    USING ERRCODE = SQLSTATE,
+                        HINT = coalesce(nullif(hint, ''), 'Its columns are those of skylike.galaxy, and survey.');
+            WHEN syntax_error_or_access_rule_violation THEN
+                GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+                RAISE EXCEPTION '% (in the cut %)', SQLERRM, quote_literal(cut)
+                    USING ERRCODE = SQLSTATE,
+                        HINT = coalesce(nullif(hint, ''), 'A cut is one condition, as after WHERE: ''mag_r < 18 AND mag_g - mag_r < 0.6''.');
+        END;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION skylike.rows_of_cut(encoder_id integer, cut text) IS 'FROM and WHERE of the rows of embedding_compact that meet a cut; raises with the words of the cut where it is wrong.';
+
+CREATE TABLE skylike.classifier_score (
+    name text NOT NULL,
+    galaxy_id integer NOT NULL,
+    score real NOT NULL
+);
+
+COMMENT ON TABLE skylike.classifier_score IS 'Score of every embedded galaxy by every classifier; the column score_<name> of cuts';
+
+COMMENT ON COLUMN skylike.classifier_score.name IS 'Classifier [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.classifier_score.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.classifier_score.score IS 'Probability of being a member, from 0 to 1, if members and others were equally frequent: good for ranking and thresholds [unit=none; ucd=stat.probability]';
+
+CREATE FUNCTION skylike.score(galaxy_id integer, name text) RETURNS real
+    LANGUAGE sql STABLE STRICT COST 1000 PARALLEL SAFE
+    RETURN (SELECT s.score FROM skylike.classifier_score s WHERE ((s.galaxy_id = score.galaxy_id) AND (s.name = score.name)));
+
+COMMENT ON FUNCTION skylike.score(galaxy_id integer, name text) IS 'Score of a galaxy by the classifier of a label, from 0 to 1, or NULL: the column score_<name> of the command line.';
 
 CREATE FUNCTION skylike.separation(ra1 double precision, dec1 double precision, ra2 double precision, dec2 double precision) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN degrees(((2)::double precision * asin(LEAST((1)::double precision, sqrt((power(sin((radians((dec1 - dec2)) / (2)::double precision)), (2)::double precision) + ((cos(radians(dec1)) * cos(radians(dec2))) * power(sin((radians((ra1 - ra2)) / (2)::double precision)), (2)::double precision))))))));
 
 COMMENT ON FUNCTION skylike.separation(ra1 double precision, dec1 double precision, ra2 double precision, dec2 double precision) IS 'Great-circle separation of two ICRS positions, degrees (haversine).';
+
+CREATE FUNCTION skylike.similar_to(galaxy integer, k integer DEFAULT 10, cut text DEFAULT NULL::text, min_separation double precision DEFAULT 25.152, least_similar boolean DEFAULT false) RETURNS TABLE(rank integer, galaxy_id integer, similarity double precision, separation double precision)
+    LANGUAGE plpgsql STABLE ROWS 100
+    SET search_path TO 'skylike', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    active skylike.encoder := skylike.active_encoder();
+    is_there boolean;
+    stored halfvec;
+    stored_compact halfvec;
+BEGIN
+    -- As from an outer join: nothing is similar to nothing.
+    IF galaxy IS NULL THEN
+        RETURN;
+    END IF;
+    -- A vector of its own, or each comparison would read it from the table again.
+    SELECT true, subvector(e.embedding, 1, active.dimension), c.compact INTO is_there, stored, stored_compact
+    FROM skylike.galaxy AS g
+    LEFT JOIN skylike.embedding AS e ON e.encoder_id = active.encoder_id AND e.galaxy_id = g.galaxy_id
+    LEFT JOIN skylike.embedding_compact AS c ON c.encoder_id = active.encoder_id AND c.galaxy_id = g.galaxy_id
+    WHERE g.galaxy_id = galaxy;
+    IF is_there IS NULL THEN
+        RAISE EXCEPTION 'galaxy % is not in the database', galaxy
+            USING ERRCODE = 'no_data_found',
+                HINT = 'Look its galaxy_id up in skylike.galaxy, or ask by position with similar_to_position(ra, dec).';
+    ELSIF stored IS NULL THEN
+        RAISE EXCEPTION 'galaxy % has no embedding by encoder %', galaxy, active.name
+            USING ERRCODE = 'no_data_found',
+                HINT = format('Whoever runs this database gives it an image (`skylike images`), then does `skylike embed --encoder %s`.', active.name);
+    ELSIF stored_compact IS NULL THEN
+        RAISE EXCEPTION 'the embedding of galaxy % is zero: nothing is similar to it', galaxy
+            USING ERRCODE = 'no_data_found', HINT = 'Its image may be empty.';
+    END IF;
+    RETURN QUERY SELECT * FROM skylike.rank_by_similarity(
+        stored, NULL, stored_compact, 2 * active.compact_slack,
+        galaxy, k, cut, min_separation, least_similar
+    );
+END
+$$;
+
+COMMENT ON FUNCTION skylike.similar_to(galaxy integer, k integer, cut text, min_separation double precision, least_similar boolean) IS 'The k galaxies most (or least) similar to a galaxy among those that meet a cut, exact; similarity is the cosine, separation is from the query in degrees, min_separation is in arcsec.';
+
+CREATE FUNCTION skylike.similar_to(query public.vector, k integer DEFAULT 10, cut text DEFAULT NULL::text, min_separation double precision DEFAULT 25.152, least_similar boolean DEFAULT false) RETURNS TABLE(rank integer, galaxy_id integer, similarity double precision, separation double precision)
+    LANGUAGE plpgsql STABLE ROWS 100
+    SET search_path TO 'skylike', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    active skylike.encoder := skylike.active_encoder();
+    largest double precision;
+    scaled vector;
+    rounded halfvec;
+    rest vector;
+    projection record;
+BEGIN
+    IF query IS NULL THEN
+        RAISE EXCEPTION 'the vector to compare with is NULL'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'embedding_of is NULL for a galaxy without an embedding, and so is a mean of no rows.';
+    ELSIF vector_dims(query) <> active.dimension THEN
+        RAISE EXCEPTION 'the vector has % entries, embeddings by the active encoder % have %',
+            vector_dims(query), active.name, active.dimension
+            USING ERRCODE = 'data_exception';
+    END IF;
+    SELECT max(abs(x::double precision)) INTO largest FROM unnest(query::real[]) AS x;
+    IF largest = 0 THEN
+        RAISE EXCEPTION 'the vector is zero: nothing is similar to it' USING ERRCODE = 'data_exception';
+    END IF;
+    -- Where it needs it, by a power of two, which rounds nothing; then as the sum of two vectors of few
+    -- enough digits. What is below 1e-20 of the largest entry changes no cosine and could vanish in a product.
+    SELECT array_agg(CASE WHEN abs(x) > 1e-20 * largest THEN x * scale ELSE 0 END ORDER BY n)::vector
+    INTO scaled
+    FROM unnest(query::real[]) WITH ORDINALITY AS entry (x, n)
+    CROSS JOIN power(
+        2::double precision, CASE WHEN largest BETWEEN 0.01 AND 1 THEN 0 ELSE -floor(ln(largest) / ln(2::double precision)) END
+    ) AS scale;
+    rounded := scaled::halfvec;
+    rest := scaled - rounded::vector;
+    SELECT p.compact, p.slack INTO projection FROM skylike.project_query(scaled::real[]::double precision[]) AS p;
+    RETURN QUERY SELECT * FROM skylike.rank_by_similarity(
+        rounded,
+        CASE WHEN vector_norm(rest) > 0 THEN rest END,
+        projection.compact, active.compact_slack + projection.slack,
+        NULL, k, cut, min_separation, least_similar
+    );
+END
+$$;
+
+COMMENT ON FUNCTION skylike.similar_to(query public.vector, k integer, cut text, min_separation double precision, least_similar boolean) IS 'The k galaxies most (or least) similar to a vector of any length, as similar_to of a galaxy.';
+
+CREATE FUNCTION skylike.similar_to(query public.halfvec, k integer DEFAULT 10, cut text DEFAULT NULL::text, min_separation double precision DEFAULT 25.152, least_similar boolean DEFAULT false) RETURNS TABLE(rank integer, galaxy_id integer, similarity double precision, separation double precision)
+    LANGUAGE sql STABLE ROWS 100
+    BEGIN ATOMIC
+ SELECT s.rank,
+     s.galaxy_id,
+     s.similarity,
+     s.separation
+    FROM skylike.similar_to((similar_to.query)::public.vector, similar_to.k, similar_to.cut, similar_to.min_separation, similar_to.least_similar) s(rank, galaxy_id, similarity, separation);
+END;
+
+COMMENT ON FUNCTION skylike.similar_to(query public.halfvec, k integer, cut text, min_separation double precision, least_similar boolean) IS 'The same for the type that embeddings have: similar_to(embedding_of(42)) leaves galaxy 42 itself among the answers.';
+
+CREATE FUNCTION skylike.similar_to_position(ra double precision, "dec" double precision, k integer DEFAULT 10, cut text DEFAULT NULL::text, max_separation double precision DEFAULT 5, min_separation double precision DEFAULT 25.152, least_similar boolean DEFAULT false) RETURNS TABLE(rank integer, galaxy_id integer, similarity double precision, separation double precision)
+    LANGUAGE plpgsql STABLE ROWS 100
+    SET search_path TO 'skylike', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    active skylike.encoder := skylike.active_encoder();
+    here text := format('%s %s', similar_to_position.ra, similar_to_position."dec");
+    radius double precision := max_separation / 3600;
+    nearest integer;
+    away double precision;
+    said text;
+    without integer;
+BEGIN
+    IF (
+        similar_to_position.ra >= 0 AND similar_to_position.ra < 360 AND similar_to_position."dec" BETWEEN -90 AND 90
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION 'ra %, dec % is no position', similar_to_position.ra, similar_to_position."dec"
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give ICRS degrees: ra from 0 to below 360, dec from -90 to 90.';
+    ELSIF (max_separation > 0 AND max_separation <= 3600) IS NOT TRUE THEN
+        RAISE EXCEPTION 'max_separation is %; it is an angle up to 3600 arcsec', coalesce(max_separation::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- In wider and wider cones, so that a refusal can say how far the nearest is.
+    LOOP
+        SELECT c.galaxy_id, skylike.separation(c.ra, c."dec", similar_to_position.ra, similar_to_position."dec") AS apart
+        INTO nearest, away
+        FROM skylike.embedding_compact AS c
+        WHERE c.encoder_id = active.encoder_id
+            AND skylike.in_cone(c.ra, c."dec", similar_to_position.ra, similar_to_position."dec", radius)
+        ORDER BY apart, c.galaxy_id
+        LIMIT 1;
+        EXIT WHEN nearest IS NOT NULL OR radius >= 180;
+        radius := least(180, 8 * radius);
+    END LOOP;
+    said := CASE
+        WHEN 3600 * away < 60 THEN format('%s arcsec', round((3600 * away)::numeric, 2))
+        WHEN 60 * away < 60 THEN format('%s arcmin', round((60 * away)::numeric, 2))
+        ELSE format('%s deg', round(away::numeric, 2))
+    END;
+    IF nearest IS NULL OR 3600 * away > max_separation THEN
+        SELECT g.galaxy_id INTO without
+        FROM skylike.galaxy AS g
+        WHERE skylike.in_cone(g.ra, g."dec", similar_to_position.ra, similar_to_position."dec", max_separation / 3600)
+        ORDER BY skylike.separation(g.ra, g."dec", similar_to_position.ra, similar_to_position."dec"), g.galaxy_id
+        LIMIT 1;
+        RAISE EXCEPTION 'no embedded galaxy lies within % arcsec of %; the nearest is galaxy %, % away',
+            max_separation, here, nearest, said
+            USING ERRCODE = 'no_data_found',
+                HINT = CASE
+                    WHEN without IS NULL THEN format('similar_to(%s) asks for that one; max_separation allows more.', nearest)
+                    ELSE format('Galaxy %s is there, but has no embedding.', without)
+                END;
+    END IF;
+    RAISE NOTICE 'position % stands for galaxy %, % away', here, nearest, said;
+    RETURN QUERY SELECT * FROM skylike.similar_to(nearest, k, cut, min_separation, least_similar);
+END
+$$;
+
+COMMENT ON FUNCTION skylike.similar_to_position(ra double precision, "dec" double precision, k integer, cut text, max_separation double precision, min_separation double precision, least_similar boolean) IS 'similar_to of the galaxy nearest to an ICRS position (degrees); refuses where it is farther than max_separation (arcsec) and says how far.';
+
+CREATE FUNCTION skylike.similarity(a public.halfvec, b public.halfvec) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'skylike', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    wide_a vector := a::vector;
+    wide_b vector := b::vector;
+    length_a double precision := vector_norm(wide_a);
+    length_b double precision := vector_norm(wide_b);
+    length_sum double precision;
+    unit double precision := power(2::double precision, 48);
+    product double precision;
+BEGIN
+    IF length_a = 0 OR length_b = 0 THEN
+        RETURN NULL;
+    ELSIF length_a <= 1.001 AND length_b <= 1.001 THEN
+        length_sum := vector_norm(wide_a + wide_b);
+        product := (
+            round(unit * length_sum * length_sum) - round(unit * length_a * length_a) - round(unit * length_b * length_b)
+        ) / (2 * unit);
+    END IF;
+    IF product IS NULL OR abs(product) < 0.05 THEN
+        -- Faster than unnest after FROM.
+        SELECT sum(entry::double precision) INTO product
+        FROM (SELECT unnest((wide_a * wide_b)::real[]) AS entry) AS products;
+    END IF;
+    RETURN least(1, greatest(-1, product / (length_a * length_b)));
+END
+$$;
+
+COMMENT ON FUNCTION skylike.similarity(a public.halfvec, b public.halfvec) IS 'Cosine of two embeddings in float64; NULL where one is zero and has no direction.';
+
+CREATE FUNCTION skylike.similarity(a integer, b integer) RETURNS double precision
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE
+    RETURN skylike.similarity(skylike.embedding_of(a), skylike.embedding_of(b));
+
+COMMENT ON FUNCTION skylike.similarity(a integer, b integer) IS 'Cosine of the embeddings of two galaxies by the active encoder, in float64; NULL where one has none.';
 
 CREATE TABLE skylike.alembic_version (
     version_num character varying(32) NOT NULL
@@ -57,6 +1007,7 @@ CREATE TABLE skylike.catalog_load (
     rows_unchanged bigint NOT NULL,
     rows_rejected jsonb NOT NULL,
     loaded_at timestamp with time zone DEFAULT now() NOT NULL,
+    load_xact xid8 DEFAULT pg_current_xact_id(),
     CONSTRAINT catalog_load_magnitudes_check CHECK ((magnitudes = ANY (ARRAY['dereddened'::text, 'observed'::text, 'none'::text])))
 );
 
@@ -90,6 +1041,8 @@ COMMENT ON COLUMN skylike.catalog_load.rows_rejected IS 'Rows left out, counted 
 
 COMMENT ON COLUMN skylike.catalog_load.loaded_at IS 'When [unit=none; ucd=time.processing]';
 
+COMMENT ON COLUMN skylike.catalog_load.load_xact IS 'Transaction of the load [unit=none; ucd=meta.id]';
+
 ALTER TABLE skylike.catalog_load ALTER COLUMN load_id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME skylike.catalog_load_load_id_seq
     START WITH 1
@@ -98,6 +1051,72 @@ ALTER TABLE skylike.catalog_load ALTER COLUMN load_id ADD GENERATED BY DEFAULT A
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE skylike.classifier (
+    name text NOT NULL,
+    encoder_id integer NOT NULL,
+    weights double precision[] NOT NULL,
+    intercept double precision NOT NULL,
+    regularization double precision NOT NULL,
+    n_members integer NOT NULL,
+    n_not_members integer NOT NULL,
+    n_random integer NOT NULL,
+    n_disputed integer NOT NULL,
+    n_scored integer NOT NULL,
+    n_folds integer NOT NULL,
+    average_precision double precision NOT NULL,
+    chance double precision NOT NULL,
+    roc_auc double precision NOT NULL,
+    top_n integer NOT NULL,
+    precision_top_n double precision NOT NULL,
+    seed bigint NOT NULL,
+    version text NOT NULL,
+    embedded_at timestamp with time zone,
+    trained_at timestamp with time zone NOT NULL,
+    CONSTRAINT classifier_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,49}$'::text))
+);
+
+COMMENT ON TABLE skylike.classifier IS 'Linear classifiers trained on the embeddings of labeled galaxies, one for each label';
+
+COMMENT ON COLUMN skylike.classifier.name IS 'Label that it was trained on [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.classifier.encoder_id IS 'Encoder whose embeddings it reads [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.classifier.weights IS 'Weights: the score of a unit vector x is 1 / (1 + exp(-(weights . x + intercept))) [unit=none; ucd=stat.fit.param]';
+
+COMMENT ON COLUMN skylike.classifier.intercept IS 'Intercept [unit=none; ucd=stat.fit.param]';
+
+COMMENT ON COLUMN skylike.classifier.regularization IS 'Strength of the L2 penalty, chosen by cross-validation [unit=none; ucd=stat.param]';
+
+COMMENT ON COLUMN skylike.classifier.n_members IS 'Members that it was trained on [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.classifier.n_not_members IS 'Labeled not-members that it was trained on [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.classifier.n_random IS 'Random unlabeled galaxies that were taken for not-members [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.classifier.n_disputed IS 'Galaxies left out because as many authors say yes as no [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.classifier.n_scored IS 'Galaxies in classifier_score [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.classifier.n_folds IS 'Parts of the cross-validation; galaxies at one place of the sky share a part [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.classifier.average_precision IS 'Cross-validated average precision; random negatives count as not-members [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.classifier.chance IS 'Average precision of a random order: the fraction of members [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.classifier.roc_auc IS 'Cross-validated area under the ROC curve [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.classifier.top_n IS 'N of precision_top_n: the number of members [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.classifier.precision_top_n IS 'Cross-validated fraction of members among the N best scores [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.classifier.seed IS 'Seed of folds and random negatives [unit=none; ucd=stat.param]';
+
+COMMENT ON COLUMN skylike.classifier.version IS 'Version of skylike that trained it [unit=none; ucd=meta.version]';
+
+COMMENT ON COLUMN skylike.classifier.embedded_at IS 'encoder.embedded_at of the embeddings that were scored; another value there means that scores are older than embeddings [unit=none; ucd=time.processing]';
+
+COMMENT ON COLUMN skylike.classifier.trained_at IS 'When labels and embeddings were read [unit=none; ucd=time.processing]';
 
 CREATE TABLE skylike.cutout (
     cutout_id integer NOT NULL,
@@ -144,29 +1163,25 @@ ALTER TABLE skylike.cutout ALTER COLUMN cutout_id ADD GENERATED BY DEFAULT AS ID
     CACHE 1
 );
 
-CREATE TABLE skylike.embedding (
-    encoder_id integer NOT NULL,
-    galaxy_id integer NOT NULL,
-    embedding public.halfvec NOT NULL,
-    cutout_id integer NOT NULL,
-    is_inverted boolean DEFAULT false NOT NULL,
-    embedded_at timestamp with time zone DEFAULT now() NOT NULL
-)
-PARTITION BY LIST (encoder_id);
+CREATE TABLE skylike.derived_column (
+    name text NOT NULL,
+    expression text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    unit text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
 
-COMMENT ON TABLE skylike.embedding IS 'What an encoder makes of a galaxy: a unit vector';
+COMMENT ON TABLE skylike.derived_column IS 'Columns that users have derived from others; cuts may name them';
 
-COMMENT ON COLUMN skylike.embedding.encoder_id IS 'Encoder; each has a partition of its own [unit=none; ucd=meta.id]';
+COMMENT ON COLUMN skylike.derived_column.name IS 'Name in cuts [unit=none; ucd=meta.id;meta.main]';
 
-COMMENT ON COLUMN skylike.embedding.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
+COMMENT ON COLUMN skylike.derived_column.expression IS 'What it stands for, as it was typed [unit=none; ucd=meta.code]';
 
-COMMENT ON COLUMN skylike.embedding.embedding IS 'Embedding of unit length, rounded to float16: <=> is 1 - cosine [unit=none; ucd=stat.fit.param]';
+COMMENT ON COLUMN skylike.derived_column.description IS 'One phrase for people [unit=none; ucd=meta.note]';
 
-COMMENT ON COLUMN skylike.embedding.cutout_id IS 'Cutout it was made from [unit=none; ucd=meta.id]';
+COMMENT ON COLUMN skylike.derived_column.unit IS 'Unit as astropy reads it, or NULL [unit=none; ucd=meta.unit]';
 
-COMMENT ON COLUMN skylike.embedding.is_inverted IS 'Was the input a picture whose color rendering was inverted to flux? [unit=none; ucd=meta.code.qual]';
-
-COMMENT ON COLUMN skylike.embedding.embedded_at IS 'When; older than its cutout means stale [unit=none; ucd=time.processing]';
+COMMENT ON COLUMN skylike.derived_column.created_at IS 'When it was defined; it may use what was defined before [unit=none; ucd=time.creation]';
 
 CREATE TABLE skylike.embedding_compact (
     encoder_id integer NOT NULL,
@@ -177,7 +1192,13 @@ CREATE TABLE skylike.embedding_compact (
     healpix29 bigint NOT NULL,
     mag_g real,
     mag_r real,
-    mag_z real
+    mag_z real,
+    survey_id integer NOT NULL,
+    z_phot real,
+    z_spec real,
+    ebv real,
+    maskbits integer,
+    type text
 )
 PARTITION BY LIST (encoder_id);
 
@@ -201,71 +1222,17 @@ COMMENT ON COLUMN skylike.embedding_compact.mag_r IS 'Copy of galaxy.mag_r [unit
 
 COMMENT ON COLUMN skylike.embedding_compact.mag_z IS 'Copy of galaxy.mag_z [unit=mag; ucd=phot.mag;em.opt.I]';
 
-CREATE TABLE skylike.encoder (
-    encoder_id integer NOT NULL,
-    name text NOT NULL,
-    architecture text NOT NULL,
-    width double precision NOT NULL,
-    dimension integer NOT NULL,
-    input text NOT NULL,
-    bands text[] NOT NULL,
-    pixel_scale double precision NOT NULL,
-    crop_pix integer NOT NULL,
-    preprocessing jsonb NOT NULL,
-    training jsonb NOT NULL,
-    checkpoint text NOT NULL,
-    checkpoint_sha256 text NOT NULL,
-    is_active boolean DEFAULT false NOT NULL,
-    mean double precision[],
-    compact_components integer,
-    explained_variance double precision[],
-    compact_slack double precision,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    embedded_at timestamp with time zone,
-    CONSTRAINT encoder_input_check CHECK ((input = ANY (ARRAY['flux'::text, 'rgb'::text])))
-);
+COMMENT ON COLUMN skylike.embedding_compact.survey_id IS 'Copy of galaxy.survey_id [unit=none; ucd=meta.id;meta.dataset]';
 
-COMMENT ON TABLE skylike.encoder IS 'A trained network with all that is needed to use it';
+COMMENT ON COLUMN skylike.embedding_compact.z_phot IS 'Copy of galaxy.z_phot [unit=none; ucd=src.redshift.phot]';
 
-COMMENT ON COLUMN skylike.encoder.encoder_id IS 'Identifier of the encoder [unit=none; ucd=meta.id;meta.main]';
+COMMENT ON COLUMN skylike.embedding_compact.z_spec IS 'Copy of galaxy.z_spec [unit=none; ucd=src.redshift]';
 
-COMMENT ON COLUMN skylike.encoder.name IS 'Name, unique [unit=none; ucd=meta.id]';
+COMMENT ON COLUMN skylike.embedding_compact.ebv IS 'Copy of galaxy.ebv [unit=mag; ucd=phot.color.excess]';
 
-COMMENT ON COLUMN skylike.encoder.architecture IS 'Network: resnet18, resnet50, ... [unit=none; ucd=meta.code]';
+COMMENT ON COLUMN skylike.embedding_compact.maskbits IS 'Copy of galaxy.maskbits [unit=none; ucd=meta.code.qual]';
 
-COMMENT ON COLUMN skylike.encoder.width IS 'Factor on the number of channels; 1 is the published network [unit=none; ucd=stat.param]';
-
-COMMENT ON COLUMN skylike.encoder.dimension IS 'Dimension of the embedding [unit=none; ucd=meta.number]';
-
-COMMENT ON COLUMN skylike.encoder.input IS 'What the network sees: flux or rgb [unit=none; ucd=meta.code]';
-
-COMMENT ON COLUMN skylike.encoder.bands IS 'Bands, in the order of the input planes before rendering [unit=none; ucd=instr.bandpass]';
-
-COMMENT ON COLUMN skylike.encoder.pixel_scale IS 'Pixel scale of the input [unit=arcsec/pix; ucd=instr.scale]';
-
-COMMENT ON COLUMN skylike.encoder.crop_pix IS 'Side of the input [unit=pix; ucd=phys.size]';
-
-COMMENT ON COLUMN skylike.encoder.preprocessing IS 'Rendering and normalization of the input [unit=none; ucd=meta.note]';
-
-COMMENT ON COLUMN skylike.encoder.training IS 'Recipe, seed, software, and what it was trained on [unit=none; ucd=meta.note]';
-
-COMMENT ON COLUMN skylike.encoder.checkpoint IS 'File of the weights [unit=none; ucd=meta.ref]';
-
-COMMENT ON COLUMN skylike.encoder.checkpoint_sha256 IS 'SHA-256 of that file, hexadecimal [unit=none; ucd=meta.checksum]';
-
-COMMENT ON COLUMN skylike.encoder.is_active IS 'Is this the encoder that searches use? [unit=none; ucd=meta.code]';
-
-COMMENT ON COLUMN skylike.encoder.mean IS 'Mean of the stored embeddings, subtracted before the projection; NULL before `skylike embed` [unit=none; ucd=stat.value]';
-
-COMMENT ON COLUMN skylike.encoder.compact_components IS 'Principal components in a compact vector, m; it has m + 1 entries [unit=none; ucd=meta.number]';
-
-COMMENT ON COLUMN skylike.encoder.explained_variance IS 'Fraction of the variance that each component explains [unit=none; ucd=stat.variance]';
-
-COMMENT ON COLUMN skylike.encoder.compact_slack IS 'Bound on the rounding of a compact vector, as a length: subtract it twice from a compact distance for a true lower bound [unit=none; ucd=stat.error]';
-
-COMMENT ON COLUMN skylike.encoder.created_at IS 'When it was added [unit=none; ucd=time.creation]';
-
-COMMENT ON COLUMN skylike.encoder.embedded_at IS 'When its embeddings were last published [unit=none; ucd=time.processing]';
+COMMENT ON COLUMN skylike.embedding_compact.type IS 'Copy of galaxy.type [unit=none; ucd=src.morph.type]';
 
 CREATE TABLE skylike.encoder_component (
     encoder_id integer NOT NULL,
@@ -528,6 +1495,7 @@ CREATE TABLE skylike.neighbor_run (
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
     published_at timestamp with time zone,
+    input_snapshot pg_snapshot,
     CONSTRAINT neighbor_run_state_check CHECK ((state = ANY (ARRAY['building'::text, 'complete'::text, 'published'::text, 'superseded'::text]))),
     CONSTRAINT neighbor_run_window_check CHECK (((band IS NULL) = (width IS NULL)))
 );
@@ -563,6 +1531,8 @@ COMMENT ON COLUMN skylike.neighbor_run.started_at IS 'Start; catalog rows and em
 COMMENT ON COLUMN skylike.neighbor_run.finished_at IS 'End [unit=none; ucd=time.end]';
 
 COMMENT ON COLUMN skylike.neighbor_run.published_at IS 'When readers began to see it [unit=none; ucd=time.release]';
+
+COMMENT ON COLUMN skylike.neighbor_run.input_snapshot IS 'Transactions that the run has seen the work of [unit=none; ucd=meta.id]';
 
 CREATE VIEW skylike.neighbor AS
  SELECT list.galaxy_id,
@@ -610,6 +1580,50 @@ COMMENT ON COLUMN skylike.neighbor_shard.n_galaxies IS 'Lists in it [unit=none; 
 
 COMMENT ON COLUMN skylike.neighbor_shard.finished_at IS 'When [unit=none; ucd=time.end]';
 
+CREATE TABLE skylike.search_calibration (
+    encoder_id integer NOT NULL,
+    n_embeddings integer NOT NULL,
+    seconds_fixed double precision NOT NULL,
+    seconds_per_row double precision NOT NULL,
+    seconds_per_match double precision NOT NULL,
+    seconds_per_vector double precision NOT NULL,
+    seconds_list double precision,
+    refined_share double precision NOT NULL,
+    fast_candidates integer,
+    fast_recall double precision,
+    fast_seconds double precision,
+    software jsonb NOT NULL,
+    calibrated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE skylike.search_calibration IS 'What searches cost on this server, measured by `skylike db calibrate`; routes are chosen by it';
+
+COMMENT ON COLUMN skylike.search_calibration.encoder_id IS 'Encoder whose embeddings were searched [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.search_calibration.n_embeddings IS 'Embeddings that it had then [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.search_calibration.seconds_fixed IS 'Time of a search that matches next to nothing [unit=s; ucd=time.duration]';
+
+COMMENT ON COLUMN skylike.search_calibration.seconds_per_row IS 'Time for each row of embedding_compact that is read and not matched [unit=s; ucd=time.duration]';
+
+COMMENT ON COLUMN skylike.search_calibration.seconds_per_match IS 'Time for each matching row that is compared by its compact vector [unit=s; ucd=time.duration]';
+
+COMMENT ON COLUMN skylike.search_calibration.seconds_per_vector IS 'Time for each embedding that is compared in full [unit=s; ucd=time.duration]';
+
+COMMENT ON COLUMN skylike.search_calibration.seconds_list IS 'Time of a search that walks a neighbor list, or NULL without a published run [unit=s; ucd=time.duration]';
+
+COMMENT ON COLUMN skylike.search_calibration.refined_share IS 'Embeddings compared in full for 100 results, as a share of all that match, no cut [unit=none; ucd=stat.fit.param]';
+
+COMMENT ON COLUMN skylike.search_calibration.fast_candidates IS 'Candidates of the approximate index that reached the recall, or NULL without such an index [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.search_calibration.fast_recall IS 'Recall of 100 results by the approximate index, mean of sampled queries [unit=none; ucd=stat.fit.param]';
+
+COMMENT ON COLUMN skylike.search_calibration.fast_seconds IS 'Median time of a search by the approximate index [unit=s; ucd=time.duration]';
+
+COMMENT ON COLUMN skylike.search_calibration.software IS 'Versions of PostgreSQL, pgvector and skylike, and server settings that matter [unit=none; ucd=meta.note]';
+
+COMMENT ON COLUMN skylike.search_calibration.calibrated_at IS 'When [unit=none; ucd=time.processing]';
+
 CREATE TABLE skylike.survey (
     survey_id integer NOT NULL,
     name text NOT NULL,
@@ -642,6 +1656,12 @@ ALTER TABLE ONLY skylike.alembic_version
 ALTER TABLE ONLY skylike.catalog_load
     ADD CONSTRAINT catalog_load_pkey PRIMARY KEY (load_id);
 
+ALTER TABLE ONLY skylike.classifier
+    ADD CONSTRAINT classifier_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY skylike.classifier_score
+    ADD CONSTRAINT classifier_score_pkey PRIMARY KEY (name, galaxy_id);
+
 ALTER TABLE ONLY skylike.cutout
     ADD CONSTRAINT cutout_file_row_key UNIQUE (file_id, file_row);
 
@@ -650,6 +1670,9 @@ ALTER TABLE ONLY skylike.cutout
 
 ALTER TABLE ONLY skylike.cutout
     ADD CONSTRAINT cutout_pkey PRIMARY KEY (cutout_id);
+
+ALTER TABLE ONLY skylike.derived_column
+    ADD CONSTRAINT derived_column_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY skylike.embedding_compact
     ADD CONSTRAINT embedding_compact_pkey PRIMARY KEY (encoder_id, galaxy_id);
@@ -678,6 +1701,9 @@ ALTER TABLE ONLY skylike.image_file
 ALTER TABLE ONLY skylike.image_file
     ADD CONSTRAINT image_file_pkey PRIMARY KEY (file_id);
 
+ALTER TABLE ONLY skylike.label
+    ADD CONSTRAINT label_pkey PRIMARY KEY (name, galaxy_id, author);
+
 ALTER TABLE ONLY skylike.neighbor_list
     ADD CONSTRAINT neighbor_list_pkey PRIMARY KEY (run_id, galaxy_id);
 
@@ -687,11 +1713,26 @@ ALTER TABLE ONLY skylike.neighbor_run
 ALTER TABLE ONLY skylike.neighbor_shard
     ADD CONSTRAINT neighbor_shard_pkey PRIMARY KEY (run_id, shard);
 
+ALTER TABLE ONLY skylike.search_calibration
+    ADD CONSTRAINT search_calibration_pkey PRIMARY KEY (encoder_id);
+
 ALTER TABLE ONLY skylike.survey
     ADD CONSTRAINT survey_name_key UNIQUE (name);
 
 ALTER TABLE ONLY skylike.survey
     ADD CONSTRAINT survey_pkey PRIMARY KEY (survey_id);
+
+CREATE INDEX embedding_compact_dec_ra_idx ON ONLY skylike.embedding_compact USING btree ("dec", ra);
+
+CREATE INDEX embedding_compact_healpix29_idx ON ONLY skylike.embedding_compact USING btree (healpix29);
+
+CREATE INDEX embedding_compact_mag_g_idx ON ONLY skylike.embedding_compact USING btree (mag_g) INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_r, mag_z, survey_id, z_phot, z_spec, ebv, maskbits, type);
+
+CREATE INDEX embedding_compact_mag_r_idx ON ONLY skylike.embedding_compact USING btree (mag_r) INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_z, survey_id, z_phot, z_spec, ebv, maskbits, type);
+
+CREATE INDEX embedding_compact_mag_z_idx ON ONLY skylike.embedding_compact USING btree (mag_z) INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_r, survey_id, z_phot, z_spec, ebv, maskbits, type);
+
+CREATE INDEX embedding_compact_z_phot_idx ON ONLY skylike.embedding_compact USING btree (z_phot) INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_r, mag_z, survey_id, z_spec, ebv, maskbits, type);
 
 CREATE UNIQUE INDEX encoder_active_idx ON skylike.encoder USING btree (is_active) WHERE is_active;
 
@@ -703,12 +1744,17 @@ CREATE INDEX galaxy_mag_r_idx ON skylike.galaxy USING btree (mag_r);
 
 CREATE INDEX galaxy_updated_at_idx ON skylike.galaxy USING brin (updated_at);
 
+CREATE INDEX label_galaxy_idx ON skylike.label USING btree (galaxy_id);
+
 CREATE UNIQUE INDEX neighbor_run_published_idx ON skylike.neighbor_run USING btree (encoder_id) WHERE (state = 'published'::text);
 
 CREATE TRIGGER galaxy_copy_to_compact AFTER UPDATE ON skylike.galaxy REFERENCING NEW TABLE AS new_galaxy FOR EACH STATEMENT EXECUTE FUNCTION skylike.copy_galaxy_to_compact();
 
 ALTER TABLE ONLY skylike.catalog_load
     ADD CONSTRAINT catalog_load_survey_fkey FOREIGN KEY (survey_id) REFERENCES skylike.survey(survey_id);
+
+ALTER TABLE ONLY skylike.classifier
+    ADD CONSTRAINT classifier_encoder_fkey FOREIGN KEY (encoder_id) REFERENCES skylike.encoder(encoder_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY skylike.cutout
     ADD CONSTRAINT cutout_file_fkey FOREIGN KEY (file_id) REFERENCES skylike.image_file(file_id);
@@ -725,23 +1771,116 @@ ALTER TABLE ONLY skylike.galaxy
 ALTER TABLE ONLY skylike.galaxy
     ADD CONSTRAINT galaxy_survey_fkey FOREIGN KEY (survey_id) REFERENCES skylike.survey(survey_id);
 
+ALTER TABLE ONLY skylike.label
+    ADD CONSTRAINT label_galaxy_fkey FOREIGN KEY (galaxy_id) REFERENCES skylike.galaxy(galaxy_id);
+
 ALTER TABLE ONLY skylike.neighbor_run
     ADD CONSTRAINT neighbor_run_encoder_fkey FOREIGN KEY (encoder_id) REFERENCES skylike.encoder(encoder_id);
 
 ALTER TABLE ONLY skylike.neighbor_shard
     ADD CONSTRAINT neighbor_shard_run_fkey FOREIGN KEY (run_id) REFERENCES skylike.neighbor_run(run_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY skylike.search_calibration
+    ADD CONSTRAINT search_calibration_encoder_fkey FOREIGN KEY (encoder_id) REFERENCES skylike.encoder(encoder_id) ON DELETE CASCADE;
+
 GRANT USAGE ON SCHEMA skylike TO skylike_reader;
 GRANT USAGE ON SCHEMA skylike TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.encoder TO skylike_reader;
+GRANT SELECT ON TABLE skylike.encoder TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.active_encoder() TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.active_encoder() TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.check_cut(cut text) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.check_cut(cut text) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.close_pairs(ras double precision[], decs double precision[], other_ras double precision[], other_decs double precision[], min_separation double precision) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.close_pairs(ras double precision[], decs double precision[], other_ras double precision[], other_decs double precision[], min_separation double precision) TO skylike_service;
 
 GRANT ALL ON FUNCTION skylike.copy_galaxy_to_compact() TO skylike_reader;
 GRANT ALL ON FUNCTION skylike.copy_galaxy_to_compact() TO skylike_service;
 
+GRANT SELECT ON TABLE skylike.embedding TO skylike_reader;
+GRANT SELECT ON TABLE skylike.embedding TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.embedding_of(galaxy_id integer) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.embedding_of(galaxy_id integer) TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.label TO skylike_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE skylike.label TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.has_label(galaxy_id integer, name text) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.has_label(galaxy_id integer, name text) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.in_box(ra double precision, "dec" double precision, ra_min double precision, ra_max double precision, dec_min double precision, dec_max double precision) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.in_box(ra double precision, "dec" double precision, ra_min double precision, ra_max double precision, dec_min double precision, dec_max double precision) TO skylike_service;
+
 GRANT ALL ON FUNCTION skylike.in_cone(ra double precision, "dec" double precision, center_ra double precision, center_dec double precision, radius double precision) TO skylike_reader;
 GRANT ALL ON FUNCTION skylike.in_cone(ra double precision, "dec" double precision, center_ra double precision, center_dec double precision, radius double precision) TO skylike_service;
 
+GRANT ALL ON FUNCTION skylike.polygon_outline(plane double precision[]) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.polygon_outline(plane double precision[]) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.in_polygon_plane(ra double precision, "dec" double precision, plane double precision[]) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.in_polygon_plane(ra double precision, "dec" double precision, plane double precision[]) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.polygon_plane(vertices double precision[]) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.polygon_plane(vertices double precision[]) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.in_polygon(ra double precision, "dec" double precision, vertices double precision[]) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.in_polygon(ra double precision, "dec" double precision, vertices double precision[]) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.keep_separated(ras double precision[], decs double precision[], taken_ras double precision[], taken_decs double precision[], min_separation double precision) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.keep_separated(ras double precision[], decs double precision[], taken_ras double precision[], taken_decs double precision[], min_separation double precision) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.polygon_bounds(vertices double precision[], middle_z double precision) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.polygon_bounds(vertices double precision[], middle_z double precision) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.polygon_crosses_itself(u double precision[], v double precision[]) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.polygon_crosses_itself(u double precision[], v double precision[]) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.polygon_middle(vertices double precision[]) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.polygon_middle(vertices double precision[]) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.polygon_vertices(vertices double precision[]) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.polygon_vertices(vertices double precision[]) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.project_query(query double precision[], OUT compact public.halfvec, OUT slack double precision) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.project_query(query double precision[], OUT compact public.halfvec, OUT slack double precision) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.rank_by_similarity(query public.halfvec, query_rest public.vector, query_compact public.halfvec, slack double precision, query_galaxy integer, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.rank_by_similarity(query public.halfvec, query_rest public.vector, query_compact public.halfvec, slack double precision, query_galaxy integer, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.rows_of_cut(encoder_id integer, cut text) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.rows_of_cut(encoder_id integer, cut text) TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.classifier_score TO skylike_reader;
+GRANT SELECT ON TABLE skylike.classifier_score TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.score(galaxy_id integer, name text) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.score(galaxy_id integer, name text) TO skylike_service;
+
 GRANT ALL ON FUNCTION skylike.separation(ra1 double precision, dec1 double precision, ra2 double precision, dec2 double precision) TO skylike_reader;
 GRANT ALL ON FUNCTION skylike.separation(ra1 double precision, dec1 double precision, ra2 double precision, dec2 double precision) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.similar_to(galaxy integer, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.similar_to(galaxy integer, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.similar_to(query public.vector, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.similar_to(query public.vector, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.similar_to(query public.halfvec, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.similar_to(query public.halfvec, k integer, cut text, min_separation double precision, least_similar boolean) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.similar_to_position(ra double precision, "dec" double precision, k integer, cut text, max_separation double precision, min_separation double precision, least_similar boolean) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.similar_to_position(ra double precision, "dec" double precision, k integer, cut text, max_separation double precision, min_separation double precision, least_similar boolean) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.similarity(a public.halfvec, b public.halfvec) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.similarity(a public.halfvec, b public.halfvec) TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.similarity(a integer, b integer) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.similarity(a integer, b integer) TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.alembic_version TO skylike_reader;
 GRANT SELECT ON TABLE skylike.alembic_version TO skylike_service;
@@ -749,17 +1888,17 @@ GRANT SELECT ON TABLE skylike.alembic_version TO skylike_service;
 GRANT SELECT ON TABLE skylike.catalog_load TO skylike_reader;
 GRANT SELECT ON TABLE skylike.catalog_load TO skylike_service;
 
+GRANT SELECT ON TABLE skylike.classifier TO skylike_reader;
+GRANT SELECT ON TABLE skylike.classifier TO skylike_service;
+
 GRANT SELECT ON TABLE skylike.cutout TO skylike_reader;
 GRANT SELECT ON TABLE skylike.cutout TO skylike_service;
 
-GRANT SELECT ON TABLE skylike.embedding TO skylike_reader;
-GRANT SELECT ON TABLE skylike.embedding TO skylike_service;
+GRANT SELECT ON TABLE skylike.derived_column TO skylike_reader;
+GRANT SELECT ON TABLE skylike.derived_column TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.embedding_compact TO skylike_reader;
 GRANT SELECT ON TABLE skylike.embedding_compact TO skylike_service;
-
-GRANT SELECT ON TABLE skylike.encoder TO skylike_reader;
-GRANT SELECT ON TABLE skylike.encoder TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.encoder_component TO skylike_reader;
 GRANT SELECT ON TABLE skylike.encoder_component TO skylike_service;
@@ -781,6 +1920,9 @@ GRANT SELECT ON TABLE skylike.neighbor TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.neighbor_shard TO skylike_reader;
 GRANT SELECT ON TABLE skylike.neighbor_shard TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.search_calibration TO skylike_reader;
+GRANT SELECT ON TABLE skylike.search_calibration TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.survey TO skylike_reader;
 GRANT SELECT ON TABLE skylike.survey TO skylike_service;

@@ -1,13 +1,13 @@
 """Fill an empty database with generated galaxies, as the product would, and time the load.
 
     export SKYLIKE_HOME=/var/lib/skylike-bench && skylike db start
-    python benchmarks/search/build.py --data FOLDER [--case trained --case slow] [--galaxies N]
+    python benchmarks/search/build.py --data FOLDER [--case trained --case slow]
         [--basis-sample 100000] [--output build.json]
 
 FOLDER is what data.py wrote. The catalog goes through the functions of ``skylike catalog load``,
 embeddings and compact vectors through those of ``skylike embed``, an encoder for each case; there
-are no pixels behind the cutouts. Principal axes are fitted to a sample (a quarter of an hour of
-float64 products for a million galaxies else; the bound of compact vectors holds for any axes). What
+are no pixels behind the cutouts. Principal axes are fitted to a sample (all of a million galaxies
+are minutes of float64 products; the bound of compact vectors holds for any axes). What
 is there already is kept: a killed build goes on with the case that it was at.
 
 Every tenth block is also copied, encoded beforehand, into a bare table: that rate is the raw COPY

@@ -195,7 +195,7 @@ class Truth:
         """Return the share of the K best among the rows (m,) of the files that were returned."""
         if not self.expected:
             return 1.0
-        rows = np.unique(rows)[:]
+        rows = np.unique(rows)
         right = self.inside[rows] & (self.similarities[rows] >= self.hundredth - SAME)
         return min(int(right.sum()), self.expected) / self.expected
 

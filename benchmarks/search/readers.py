@@ -4,11 +4,10 @@
         [--readers 64] [--every 2] [--minutes 5] [--matching 10000] [--processes 4] [--route exact]
 
 Measures the single user first, then all readers, each with a connection of its own, spread over
-processes (one Python process would
-wait for its own lock before the server is busy). Cuts match up to ``--matching`` galaxies, each
-reader its own fraction of them. A query that comes late is asked at once, and its time counts from
-when it was due (no coordinated omission). Wanted: no error, 95th percentile at most 5 times the
-single user's median, and as many connections afterwards as before.
+processes (one Python process would wait for its own lock before the server is busy). Cuts match 100
+to ``--matching`` galaxies, log-uniformly. A query that comes late is asked at once, and its time
+counts from when it was due. Wanted: no error, 95th percentile at most 5 times the single user's
+median, and as many connections afterwards as before.
 """
 
 import argparse

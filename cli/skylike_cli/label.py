@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skylike_cli import session
+from skylike_cli import answers, session
 
 if TYPE_CHECKING:
     from skylike.labels.choose import Source
@@ -19,16 +19,6 @@ app = typer.Typer(
 class _Output(StrEnum):
     TABLE = "table"
     JSON = "json"
-
-
-class _Format(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    FITS = "fits"
-    VOTABLE = "votable"
-    PARQUET = "parquet"
-    HTML = "html"
 
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Label, such as ring: [a-z][a-z0-9_]*.")]
@@ -204,8 +194,8 @@ def suggest(
         float | None, typer.Option(metavar="SECONDS", min=0.001, help="Give up after this long.")
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name
-        _Format, typer.Option(help="Format of the answer.")
-    ] = _Format.TABLE,
+        answers.Format, typer.Option(help="Format of the answer.")
+    ] = answers.Format.TABLE,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the answer here.")
     ] = None,
@@ -216,14 +206,9 @@ def suggest(
 ) -> None:
     """Suggest what to inspect next: likely members and doubtful galaxies in turn, none alike."""
     from skylike.cuts.coordinates import parse_cone
-    from skylike.interfaces.formats import check_output, write_result
-    from skylike.interfaces.sheet import check_sheet, make_sheet, save_sheet
-    from skylike.search.pictures import fetch_tiles
     from skylike.search.suggest import SuggestQuery, suggest_galaxies
 
-    check_output(format=format.value, output=output)
-    if sheet is not None:
-        check_sheet(sheet)
+    answers.check_files(format, output, sheet)
     region = parse_cone(cone) if cone is not None else None
     query = SuggestQuery(
         name,
@@ -235,12 +220,9 @@ def suggest(
         definitions=tuple(define or ()),
     )
     found = suggest_galaxies(session.engine(), query, encoder=encoder, timeout_s=timeout)
-    write_result(found.result, format=format.value, output=output)
+    answers.write_rows(found.result, format, output)
     if sheet is not None:
-        tiles = fetch_tiles(session.engine(), found.members, found.result)
-        picture = make_sheet(tiles.images, tiles.captions, title=tiles.title, queries=tiles.queries)
-        save_sheet(picture, sheet)
-        typer.echo(f"Contact sheet: {sheet}", err=True)
+        answers.write_sheet(found.result, found.members, sheet, example_word="member")
 
 
 @app.command()

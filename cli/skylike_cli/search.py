@@ -1,13 +1,12 @@
 """``skylike search``: Find galaxies that look alike."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skylike.errors import SettingsError
-from skylike_cli import session
+from skylike_cli import answers, session
 
 if TYPE_CHECKING:
     from skylike.search.query import Query
@@ -18,16 +17,6 @@ _LIKE = "What they look like"
 _AMONG = "Among which galaxies"
 _HOW = "How many and how"
 _ANSWER = "The answer"
-
-
-class _Format(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    FITS = "fits"
-    VOTABLE = "votable"
-    PARQUET = "parquet"
-    HTML = "html"
 
 
 def search(
@@ -181,8 +170,8 @@ def search(
         ),
     ] = False,
     format: Annotated[  # noqa: A002 - the option's name
-        _Format, typer.Option(help="Format of the answer.", rich_help_panel=_ANSWER)
-    ] = _Format.TABLE,
+        answers.Format, typer.Option(help="Format of the answer.", rich_help_panel=_ANSWER)
+    ] = answers.Format.TABLE,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the answer here.", rich_help_panel=_ANSWER),
@@ -202,14 +191,10 @@ def search(
     rejects turn it away from what is unwanted. Neither are ever among the results.
     """
     from skylike.cuts.coordinates import parse_cone, parse_position
-    from skylike.interfaces.formats import check_output
-    from skylike.interfaces.sheet import check_sheet
     from skylike.search.position_table import read_position_table
     from skylike.search.query import Query, read_vectors
 
-    check_output(format=format.value, output=output)
-    if sheet is not None:
-        check_sheet(sheet)
+    answers.check_files(format, output, sheet)
     if each and (explain or sheet is not None):
         raise SettingsError("--explain and --sheet are for one answer; leave out --each")
     query = Query(
@@ -236,12 +221,12 @@ def search(
     else:
         found = _answer(query, encoder, device, timeout, explain=explain)
         result = found.result
-    _write_rows(result, format, output)
-    if positions is not None and (format is not _Format.TABLE or output is not None):
+    answers.write_rows(result, format, output)
+    if positions is not None and (format is not answers.Format.TABLE or output is not None):
         # The table on a terminal ends with the note; a file has it where nobody looks at first.
         _tell_note(result)
     if sheet is not None:
-        _write_sheet(found, sheet)
+        answers.write_sheet(result, found.examples, sheet)
 
 
 def _answer(
@@ -278,22 +263,6 @@ def _answer_each(
     ).result
 
 
-def _write_rows(result: "SearchResult", form: _Format, path: Path | None) -> None:
-    from skylike.interfaces.formats import write_result
-
-    write_result(result, format=form.value, output=path)
-
-
 def _tell_note(result: "SearchResult") -> None:
     if result.provenance.note is not None:
         typer.echo(f"Note: {result.provenance.note}", err=True)
-
-
-def _write_sheet(found: "Answer", path: Path) -> None:
-    from skylike.interfaces.sheet import make_sheet, save_sheet
-    from skylike.search.pictures import fetch_tiles
-
-    tiles = fetch_tiles(session.engine(), found.examples, found.result)
-    sheet = make_sheet(tiles.images, tiles.captions, title=tiles.title, queries=tiles.queries)
-    save_sheet(sheet, path)
-    typer.echo(f"Contact sheet: {path}", err=True)

@@ -28,11 +28,11 @@ ALTER TABLE skylike.embedding_compact ALTER COLUMN survey_id SET NOT NULL;
 CREATE INDEX embedding_compact_healpix29_idx ON skylike.embedding_compact (healpix29);
 CREATE INDEX embedding_compact_dec_ra_idx ON skylike.embedding_compact ("dec", ra);
 CREATE INDEX embedding_compact_mag_g_idx ON skylike.embedding_compact (mag_g)
-    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_r, mag_z, z_phot, survey_id, z_spec, ebv, maskbits, type);
+    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_r, mag_z, survey_id, z_phot, z_spec, ebv, maskbits, type);
 CREATE INDEX embedding_compact_mag_r_idx ON skylike.embedding_compact (mag_r)
-    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_z, z_phot, survey_id, z_spec, ebv, maskbits, type);
+    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_z, survey_id, z_phot, z_spec, ebv, maskbits, type);
 CREATE INDEX embedding_compact_mag_z_idx ON skylike.embedding_compact (mag_z)
-    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_r, z_phot, survey_id, z_spec, ebv, maskbits, type);
+    INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_r, survey_id, z_phot, z_spec, ebv, maskbits, type);
 CREATE INDEX embedding_compact_z_phot_idx ON skylike.embedding_compact (z_phot)
     INCLUDE (encoder_id, galaxy_id, compact, ra, "dec", healpix29, mag_g, mag_r, mag_z, survey_id, z_spec, ebv, maskbits, type);
 

@@ -16,17 +16,45 @@ END;
 COMMENT ON FUNCTION skylike.embedding_of(integer) IS
 'Embedding of a galaxy by the active encoder, or NULL where there is none.';
 
--- Products of float16 numbers are exact in float32, and the sum is taken in float64; both norms are
--- float64 sums too. Three times as fast as sum(a * b) over two unnests.
+-- Cosine in float64. Two ways to the same number, for products of float16 numbers are exact in float32.
+-- The slow way adds them up in float64. The fast one, for vectors no longer than rounded unit vectors
+-- are, is 2 a.b = |a + b|^2 - |a|^2 - |b|^2 with lengths by pgvector, which sums squares in float64
+-- (10 times as fast). Nothing is lost:
+--   * float16 numbers are multiples of 2^-24, so squares of their sums are multiples of 2^-48. All sums of
+--     squares here are below 4.01, hence exact; the root and its square err by less than 1.4e-15, and
+--     rounding to a multiple of 2^-48, 3.6e-15 apart, takes that back.
+--   * float32 keeps the 24 bits of a sum of two entries unless it is 1 or more and its last bit is set: one
+--     entry below 2^-13, the other at least 1 (no float16 number lies between 1 - 2^-13 and 1). What is
+--     left of a vector up to 1.001 long that has an entry of 1 is at most 0.045 long: |a.b| < 0.05.
 CREATE FUNCTION skylike.similarity(a halfvec, b halfvec) RETURNS double precision
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE
-    WHEN l2_norm(a) > 0 AND l2_norm(b) > 0
-    THEN least(1, greatest(-1, (
-        SELECT sum(products.product::double precision)
-        FROM (SELECT unnest((a::vector * b::vector)::real[]) AS product) AS products
-    ) / (l2_norm(a) * l2_norm(b))))
-END;
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = skylike, public, pg_temp
+AS $$
+DECLARE
+    wide_a vector := a::vector;
+    wide_b vector := b::vector;
+    length_a double precision := vector_norm(wide_a);
+    length_b double precision := vector_norm(wide_b);
+    length_sum double precision;
+    unit double precision := power(2::double precision, 48);
+    product double precision;
+BEGIN
+    IF length_a = 0 OR length_b = 0 THEN
+        RETURN NULL;
+    ELSIF length_a <= 1.001 AND length_b <= 1.001 THEN
+        length_sum := vector_norm(wide_a + wide_b);
+        product := (
+            round(unit * length_sum * length_sum) - round(unit * length_a * length_a) - round(unit * length_b * length_b)
+        ) / (2 * unit);
+    END IF;
+    IF product IS NULL OR abs(product) < 0.05 THEN
+        -- Faster than unnest after FROM.
+        SELECT sum(entry::double precision) INTO product
+        FROM (SELECT unnest((wide_a * wide_b)::real[]) AS entry) AS products;
+    END IF;
+    RETURN least(1, greatest(-1, product / (length_a * length_b)));
+END
+$$;
 COMMENT ON FUNCTION skylike.similarity(halfvec, halfvec) IS
 'Cosine of two embeddings in float64; NULL where one is zero and has no direction.';
 
@@ -35,6 +63,26 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE
 RETURN skylike.similarity(skylike.embedding_of(a), skylike.embedding_of(b));
 COMMENT ON FUNCTION skylike.similarity(integer, integer) IS
 'Cosine of the embeddings of two galaxies by the active encoder, in float64; NULL where one has none.';
+
+-- The words of cuts on the command line, for conditions anywhere: dear, so that the planner looks at them
+-- last.
+CREATE FUNCTION skylike.has_label(galaxy_id integer, name text) RETURNS boolean
+LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 1000
+RETURN EXISTS (
+    SELECT FROM skylike.label AS l
+    WHERE l.galaxy_id = has_label.galaxy_id AND l.name = has_label.name AND l.is_member
+);
+COMMENT ON FUNCTION skylike.has_label(integer, text) IS
+'Did anybody say that a galaxy is a member of a label? As has_label of the command line.';
+
+CREATE FUNCTION skylike.score(galaxy_id integer, name text) RETURNS real
+LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 1000
+RETURN (
+    SELECT s.score FROM skylike.classifier_score AS s
+    WHERE s.galaxy_id = score.galaxy_id AND s.name = score.name
+);
+COMMENT ON FUNCTION skylike.score(integer, text) IS
+'Score of a galaxy by the classifier of a label, from 0 to 1, or NULL: the column score_<name> of the command line.';
 
 CREATE FUNCTION skylike.active_encoder() RETURNS skylike.encoder
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -137,50 +185,56 @@ $$;
 COMMENT ON FUNCTION skylike.rows_of_cut(integer, text) IS
 'FROM and WHERE of the rows of embedding_compact that meet a cut; raises with the words of the cut where it is wrong.';
 
--- As embeddings/compact.py projects, in float64. The length of the rest comes from the lengths of the
--- whole and of its projection: |c|^2 - |y|^2, whose rounding is counted. Numbers below 1e-100 are taken
--- for zero: where a product vanishes PostgreSQL fails.
+-- As embeddings/compact.py projects, with float32 vectors whose lengths pgvector sums in float64: in 2 ms
+-- where sums in SQL take 20. y = (|x + axis|^2 - |x - axis|^2) / 4. With u = 2^-24 and |x| <= 2:
+--   x and an axis are rounded by 2u and 4u, their sum and difference by u: each of the m entries of y
+--   errs by at most 15u;
+--   what the axes leave of x is off by what that makes, 15u sqrt(m), by 12u sqrt(m) from the axes, their
+--   products with y and the rounding of y (avg sums in float64), and by less than 10u from x and the end.
+-- Together less than (40 sqrt(m) + 10) u. Axes that are not quite orthonormal stretch a distance by what
+-- compact_slack grants; the rest is measured with the same axes, so that nothing else depends on it.
 CREATE FUNCTION skylike.project_query(
     query double precision[], OUT compact halfvec, OUT slack double precision
 )
 LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = skylike, public, pg_temp
 AS $$
 DECLARE
     active skylike.encoder := skylike.active_encoder();
     m integer := active.compact_components;
-    centered double precision[];
+    u double precision := power(2::double precision, -24);
+    -- Adding it and taking it away rounds to multiples of 2^-33: a product of two numbers that are next to
+    -- nothing would vanish, and pgvector fails where one does.
+    coarse vector := array_fill(power(2::double precision, -10)::real, ARRAY[active.dimension]);
+    x vector;
     y double precision[];
-    squares double precision;
-    rest double precision;
-    -- The sums of d products of numbers up to 2, m of them squared and summed: 2^-50 d sqrt(m). LAPACK's
-    -- axes are orthonormal to about 2^-53 d, far less than the 1e-12 granted.
-    square_error double precision := power(2::double precision, -50) * active.dimension * sqrt(m) + 4e-12;
 BEGIN
-    SELECT array_agg(x / length.l - mean ORDER BY n)
-    INTO centered
+    SELECT array_agg(entry.x / length.l - mean ORDER BY n)::vector
+    INTO x
     FROM unnest(query, active.mean) WITH ORDINALITY AS entry (x, mean, n)
-    CROSS JOIN (SELECT sqrt(sum(x * x)) AS l FROM unnest(query) AS x) AS length;
-    SELECT sum(x * x) INTO squares FROM unnest(centered) AS x WHERE abs(x) > 1e-100;
-    SELECT array_agg(CASE WHEN abs(axis.y) > 1e-100 THEN axis.y ELSE 0 END ORDER BY axis.component)
+    CROSS JOIN (SELECT sqrt(sum(q * q)) AS l FROM unnest(query) AS q) AS length;
+    SELECT
+        array_agg(along.y ORDER BY along.component)
+        || vector_norm(x - avg(array_fill((m * along.y)::real, ARRAY[active.dimension])::vector * along.axis))
     INTO y
     FROM (
-        SELECT component, (
-            SELECT sum(a * b)
-            FROM (SELECT unnest(direction) AS a, unnest(centered) AS b) AS pair
-            WHERE abs(a) > 1e-100 AND abs(b) > 1e-100
-        ) AS y
-        FROM skylike.encoder_component
-        WHERE encoder_id = active.encoder_id
-    ) AS axis;
-    SELECT sqrt(greatest(squares - sum(x * x), 0)) INTO rest FROM unnest(y) AS x;
-    y := y || rest;
+        SELECT component, axis, CASE WHEN abs(entry) > 1e-9 THEN entry ELSE 0 END AS y
+        FROM (
+            SELECT c.component, c.direction::vector + coarse - coarse AS axis
+            FROM skylike.encoder_component AS c
+            WHERE c.encoder_id = active.encoder_id
+            OFFSET 0
+        ) AS basis
+        CROSS JOIN LATERAL (
+            SELECT (power(vector_norm(x + axis), 2) - power(vector_norm(x - axis), 2)) / 4 AS entry OFFSET 0
+        ) AS projected
+        OFFSET 0
+    ) AS along;
     compact := y::halfvec;
     SELECT sqrt(sum(power(exact - rounded, 2))) INTO slack
     FROM unnest(y, compact::real[]) AS entry (exact, rounded);
     -- The last term: pgvector sums m + 1 squares in float32.
-    slack := slack
-        + square_error + least(sqrt(square_error), square_error / greatest(rest, 1e-12))
-        + 2 * (m + 4) * power(2::double precision, -24);
+    slack := slack + (40 * sqrt(m) + 10) * u + 2 * (m + 4) * u;
 END
 $$;
 COMMENT ON FUNCTION skylike.project_query(double precision[]) IS
@@ -256,7 +310,7 @@ COMMENT ON FUNCTION skylike.keep_separated(double precision[], double precision[
 -- row with the same score could have the lower galaxy_id.
 CREATE FUNCTION skylike.rank_by_similarity(
     query halfvec,
-    parts vector[],
+    query_rest vector,
     query_compact halfvec,
     slack double precision,
     query_galaxy integer,
@@ -288,7 +342,7 @@ DECLARE
     ceiling double precision;
     -- Places in that list: refined is how many have a score; pending are those that may yet be placed.
     refined integer := 0;
-    wanted integer := 2 * k + 32;
+    wanted integer := k + k / 8 + 24;
     pending integer[] := '{}';
     scores double precision[] := '{}';
     n_certain integer;
@@ -324,10 +378,9 @@ BEGIN
     -- |a / |a| - b / |b|| is at most 2 |a - b| / |b|.
     error := active.dimension * power(2::double precision, -24);
     error := 2 * (error / (1 - error)) / (1 - error / (1 - error)) + 1e-12;
-    length := vector_norm(parts[1]);
-    IF cardinality(parts) = 2 THEN
-        length := vector_norm(parts[1] + parts[2]);
-        error := error + 2 * vector_norm(parts[2]) / length;
+    IF query_rest IS NOT NULL THEN
+        length := vector_norm(query::vector + query_rest);
+        error := error + 2 * vector_norm(query_rest) / length;
     END IF;
 
     -- With the rest negated, no two rests differ more: the distance is never below the true one.
@@ -366,12 +419,13 @@ BEGIN
                 n_exact + count(*)
             INTO placed, placed_scores, n_exact
             FROM (
-                SELECT entry.place, e.galaxy_id AS id, sign * least(1, greatest(-1, (
-                    SELECT sum(products.product::double precision)
-                    FROM (
-                        SELECT unnest((e.embedding::vector * part)::real[]) AS product FROM unnest(parts) AS part
-                    ) AS products
-                ) / (l2_norm(e.embedding) * length))) AS exact
+                SELECT entry.place, e.galaxy_id AS id, sign * CASE
+                    WHEN query_rest IS NULL THEN skylike.similarity(e.embedding, query)
+                    ELSE least(1, greatest(-1, skylike.similarity(e.embedding, query) * l2_norm(query) / length + (
+                        SELECT sum(entry::double precision)
+                        FROM (SELECT unnest((e.embedding::vector * query_rest)::real[]) AS entry) AS products
+                    ) / (l2_norm(e.embedding) * length)))
+                END AS exact
                 FROM unnest(pending, scores) AS entry (place, score)
                 JOIN skylike.embedding AS e
                     ON e.encoder_id = active.encoder_id AND e.galaxy_id = ids[entry.place]
@@ -402,7 +456,7 @@ BEGIN
                 wanted := 2 * refined;
             END IF;
             IF refined = cardinality(ids) THEN
-                n_fetched := greatest(16 * k + 1000, 8 * n_fetched);
+                n_fetched := greatest(16 * k + 3000, 8 * n_fetched);
                 EXECUTE scan INTO ids, ceilings, ras, decs USING query_compact, query_galaxy, n_fetched, slack;
                 ids := coalesce(ids, '{}');
                 is_all := cardinality(ids) < n_fetched;
@@ -460,8 +514,8 @@ BEGIN
     ORDER BY entry.n;
 END
 $$;
-COMMENT ON FUNCTION skylike.rank_by_similarity(halfvec, vector[], halfvec, double precision, integer, integer, text, double precision, boolean) IS
-'What the functions similar_to share; call those. parts add up to the query, products with each are exact in float32; slack bounds the rounding of two compact vectors.';
+COMMENT ON FUNCTION skylike.rank_by_similarity(halfvec, vector, halfvec, double precision, integer, integer, text, double precision, boolean) IS
+'What the functions similar_to share; call those. query and query_rest, NULL where there is none, add up to what is asked for, and products with each are exact in float32; slack bounds the rounding of two compact vectors.';
 
 CREATE FUNCTION skylike.similar_to(
     galaxy integer,
@@ -484,7 +538,8 @@ BEGIN
     IF galaxy IS NULL THEN
         RETURN;
     END IF;
-    SELECT true, e.embedding, c.compact INTO is_there, stored, stored_compact
+    -- A vector of its own, or each comparison would read it from the table again.
+    SELECT true, subvector(e.embedding, 1, active.dimension), c.compact INTO is_there, stored, stored_compact
     FROM skylike.galaxy AS g
     LEFT JOIN skylike.embedding AS e ON e.encoder_id = active.encoder_id AND e.galaxy_id = g.galaxy_id
     LEFT JOIN skylike.embedding_compact AS c ON c.encoder_id = active.encoder_id AND c.galaxy_id = g.galaxy_id
@@ -502,7 +557,7 @@ BEGIN
             USING ERRCODE = 'no_data_found', HINT = 'Its image may be empty.';
     END IF;
     RETURN QUERY SELECT * FROM skylike.rank_by_similarity(
-        stored, ARRAY[stored::vector], stored_compact, 2 * active.compact_slack,
+        stored, NULL, stored_compact, 2 * active.compact_slack,
         galaxy, k, cut, min_separation, least_similar
     );
 END
@@ -531,7 +586,7 @@ DECLARE
 BEGIN
     IF query IS NULL THEN
         RAISE EXCEPTION 'the vector to compare with is NULL'
-            USING ERRCODE = 'null_value_not_allowed', HINT = 'embedding_of is NULL for a galaxy without an embedding.';
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'embedding_of is NULL for a galaxy without an embedding, and so is a mean of no rows.';
     ELSIF vector_dims(query) <> active.dimension THEN
         RAISE EXCEPTION 'the vector has % entries, embeddings by the active encoder % have %',
             vector_dims(query), active.name, active.dimension
@@ -541,18 +596,20 @@ BEGIN
     IF largest = 0 THEN
         RAISE EXCEPTION 'the vector is zero: nothing is similar to it' USING ERRCODE = 'data_exception';
     END IF;
-    -- By a power of two, which rounds nothing; then as the sum of two vectors of few enough digits.
-    -- What is below 1e-20 of the largest entry changes no cosine and could vanish in a product.
+    -- Where it needs it, by a power of two, which rounds nothing; then as the sum of two vectors of few
+    -- enough digits. What is below 1e-20 of the largest entry changes no cosine and could vanish in a product.
     SELECT array_agg(CASE WHEN abs(x) > 1e-20 * largest THEN x * scale ELSE 0 END ORDER BY n)::vector
     INTO scaled
     FROM unnest(query::real[]) WITH ORDINALITY AS entry (x, n)
-    CROSS JOIN power(2::double precision, -floor(ln(largest) / ln(2::double precision))) AS scale;
+    CROSS JOIN power(
+        2::double precision, CASE WHEN largest BETWEEN 0.01 AND 1 THEN 0 ELSE -floor(ln(largest) / ln(2::double precision)) END
+    ) AS scale;
     rounded := scaled::halfvec;
     rest := scaled - rounded::vector;
     SELECT p.compact, p.slack INTO projection FROM skylike.project_query(scaled::real[]::double precision[]) AS p;
     RETURN QUERY SELECT * FROM skylike.rank_by_similarity(
         rounded,
-        CASE WHEN vector_norm(rest) = 0 THEN ARRAY[scaled] ELSE ARRAY[rounded::vector, rest] END,
+        CASE WHEN vector_norm(rest) > 0 THEN rest END,
         projection.compact, active.compact_slack + projection.slack,
         NULL, k, cut, min_separation, least_similar
     );

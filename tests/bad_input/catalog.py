@@ -147,7 +147,7 @@ CASES = [
     BadInput(
         "catalog: a kind of file that is not known",
         ("catalog", "load", "{folder}/notes.doc"),
-        r"notes\.doc: this kind of file is not known; give --format",
+        r"notes\.doc: this kind of file is not known; let its name end in what it is",
         _text("notes.doc", "galaxies"),
     ),
     BadInput(

@@ -18,6 +18,7 @@ def _positions(folder: Path) -> None:
     (folder / "no_positions.csv").write_text("name,mag\nM51,8.4\n")
     (folder / "empty.csv").write_text("ra,dec\n")
     (folder / "two.csv").write_text("ra_deg,raj2000,dec\n1,2,3\n")
+    (folder / "targets.txt").write_text("180.5 0.5\n")
     (folder / "words.csv").write_text("ra,dec\nhere,there\nup,down\n")
     (folder / "good.csv").write_text("ra,dec\n180.5,0.5\n")
     (folder / "long.csv").write_text("ra,dec\n" + "180.5,0.5\n" * 10_001)
@@ -66,6 +67,41 @@ CASES = [
         "search with a cut that is a statement",
         ("search", "--galaxy", "1", "--where", "1=1; DROP TABLE skylike.galaxy"),
         r"character \d+ of the cut",
+    ),
+    BadInput(
+        "search with a cut that compares unlike things",
+        ("search", "--galaxy", "1", "--where", "type > 3"),
+        r"the text column type cannot be compared with a number \(character 8",
+    ),
+    BadInput(
+        "search with a cut on no classifier",
+        ("search", "--galaxy", "1", "--where", "score_ring > 0.5"),
+        r"there is no column score_ring; searches have a column of scores once",
+    ),
+    BadInput(
+        "search with a cut on a cone off the sky",
+        ("search", "--galaxy", "1", "--where", "mag_r < 18 AND in_cone('10 95', '1 deg')"),
+        r"declination 95 is not within .*\(character 24",
+    ),
+    BadInput(
+        "search for each with a cut on a label that is none",
+        ("search", "--galaxy", "1", "--each", "--where", "has_label('Ring')"),
+        r"the name of a label is a small letter.*\(character 11",
+    ),
+    BadInput(
+        "search with a definition of a column of the catalog",
+        ("search", "--galaxy", "1", "--define", "mag_r = mag_g"),
+        r"mag_r is a column of the catalog; take another name \(character 1",
+    ),
+    BadInput(
+        "search with a definition that nests too much",
+        ("search", "--galaxy", "1", "--define", f"deep = {'exp(' * 12}flux_g{')' * 12}"),
+        r"it nests too many functions; simplify it \(in the cut 'deep = exp",
+    ),
+    BadInput(
+        "search with two definitions of one name",
+        ("search", "--galaxy", "1", "--define", "c = mag_g", "--define", "c = mag_r"),
+        r"c is defined already, as mag_g; take another name",
     ),
     BadInput(
         "search by a missing vector",
@@ -147,6 +183,11 @@ CASES = [
         "search beyond the last page",
         ("search", "--galaxy", "1", "-k", "100", "--offset", "9901"),
         r"offset=9901 is out of range; with k=100 it may be 0 to 9900",
+    ),
+    BadInput(
+        "search by a table of positions of no known kind",
+        ("search", "--positions", "{folder}/targets.txt"),
+        r"targets\.txt: this kind of file is not known; let its name end in what it is",
     ),
     BadInput(
         "search by a missing table of positions",

@@ -9,17 +9,14 @@ from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS as POSTGRESQL_WOR
 from skylike.cuts.functions import ALIASES, FUNCTIONS
 from skylike.cuts.kinds import ColumnKind
 from skylike.cuts.parse import read_value
-from skylike.cuts.source import NONE_DERIVED, Source
+from skylike.cuts.source import NONE_DERIVED, SCORE_PREFIX, Source
 from skylike.cuts.syntax import Derived, kind_of
 from skylike.cuts.tokens import RESERVED_WORDS
 
-__all__ = ["Derived", "parse_definition"]
+__all__ = ["SCORE_PREFIX", "Derived", "parse_definition"]
 
 MAX_NAME_LENGTH: Final = 63
 """Bytes of a name in PostgreSQL."""
-
-SCORE_PREFIX: Final = "score_"
-"""Begins the columns that trained classifiers give."""
 
 _RESULT_COLUMNS: Final = frozenset(
     {"rank", "similarity", "separation", "distance", "query", "query_label"}

@@ -15,6 +15,9 @@ from skylike.errors import CutError
 SHOWN_LENGTH: Final = 200
 """Characters of a cut that an error message repeats at most."""
 
+SCORE_PREFIX: Final = "score_"
+"""Begins the columns that trained classifiers give."""
+
 NONE_DERIVED: Final[Mapping[str, Derived]] = MappingProxyType({})
 
 
@@ -82,4 +85,6 @@ class Source:
         near = difflib.get_close_matches(name.casefold(), written, n=2)
         if near:
             return f"did you mean {' or '.join(written[known] for known in near)}?"
+        if name.casefold().startswith(SCORE_PREFIX):
+            return "searches have a column of scores once `skylike label train` has made them"
         return "a text goes between single quotes"

@@ -1,7 +1,7 @@
-"""What people have in Python (numbers, arrays, astropy's objects, files) as a query takes it."""
+"""What people have in Python (numbers, arrays, data frames, files) as a query takes it."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias
@@ -9,31 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from skylike.cuts.coordinates import Cone, Position, parse_angle, parse_cone, parse_position
-from skylike.errors import CoordinateError, GalaxyNotFoundError, SettingsError
-from skylike.search.position_table import MAX_POSITIONS, PositionTable, read_position_table
+from skylike.errors import GalaxyNotFoundError, SettingsError
 from skylike.search.query import read_vectors
 
 if TYPE_CHECKING:
-    from astropy.coordinates import SkyCoord
     from astropy.units import Quantity
 
 Galaxies = SupportsIndex | Iterable[SupportsIndex]
 """A ``galaxy_id``, or several: a list, an array, a column of a data frame."""
-
-Angle: TypeAlias = "float | str | Quantity"
-"""A number in the unit that the argument has, a text with a unit, or a quantity of astropy."""
-
-Place: TypeAlias = "str | Position | SkyCoord | Sequence[Any]"
-"""A text as ``--position`` takes it, a SkyCoord, or a pair of right ascension and declination."""
-
-Places: TypeAlias = "Place | Iterable[Place]"
-
-Table: TypeAlias = "str | Path | SkyCoord | npt.ArrayLike"
-"""A file with positions, a SkyCoord of many, or an (n, 2) array of degrees."""
-
-Region: TypeAlias = "str | Cone | Sequence[Any]"
-"""A text as ``--cone`` takes it, (position, radius), or (ra, dec, radius)."""
 
 Files = str | Path | Iterable[str | Path]
 
@@ -77,7 +60,7 @@ def galaxy_ids_of(value: "Galaxies | None") -> tuple[int, ...]:
     """Return galaxy identifiers, given one, several or none."""
     if value is None:
         return ()
-    items = _items(value)
+    items = items_of(value)
     if items is None:
         items = (value,)
     return tuple(galaxy_id_of(item) for item in items)
@@ -85,156 +68,14 @@ def galaxy_ids_of(value: "Galaxies | None") -> tuple[int, ...]:
 
 def is_several(value: Galaxies) -> bool:
     """Tell whether galaxies were given in a list, array or column, be it of one."""
-    return _items(value) is not None
+    return items_of(value) is not None
 
 
-def _items(value: Any) -> tuple[Any, ...] | None:  # noqa: ANN401 - whatever the user has
+def items_of(value: Any) -> tuple[Any, ...] | None:  # noqa: ANN401 - whatever the user has
     """Return what is in a list, array or column; None for what is one thing."""
     if isinstance(value, str) or getattr(value, "ndim", 1) == 0 or not isinstance(value, Iterable):
         return None
     return tuple(value)
-
-
-def positions_of(value: "Places | None") -> tuple[Position, ...]:
-    """Return positions, given one, several (a SkyCoord of many, an (n, 2) array) or none.
-
-    Raises
-    ------
-    CoordinateError
-        Something is not a position.
-    """
-    return () if value is None else tuple(_iter_positions(value))
-
-
-def position_table_of(value: "Table | None") -> PositionTable | None:
-    """Return a table of positions: of a file, a SkyCoord of many or an (n, 2) array of degrees.
-
-    Raises
-    ------
-    SurveyFileError
-        The file has no positions.
-    CoordinateError
-        Something is not a position.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str | Path):
-        return read_position_table(Path(value))
-    found = positions_of(value)
-    if not 1 <= len(found) <= MAX_POSITIONS:
-        raise CoordinateError(
-            f"positions= holds {len(found)} positions; give 1 to {MAX_POSITIONS} of them"
-        )
-    return PositionTable(
-        name="positions",
-        ra=np.array([position.ra for position in found]),
-        dec=np.array([position.dec for position in found]),
-        rows=np.arange(1, len(found) + 1),
-    )
-
-
-def _iter_positions(value: Any) -> Iterator[Position]:  # noqa: ANN401 - whatever the user has
-    if isinstance(value, str):
-        yield parse_position(value)
-        return
-    if isinstance(value, Position):
-        yield value
-        return
-    if hasattr(value, "transform_to"):
-        yield from _sky_coordinates(value)
-        return
-    items = _items(value)
-    if items is None:
-        raise CoordinateError(
-            f"{value!r} is no position; give 'RA DEC', a pair (ra, dec) in degrees or a SkyCoord"
-        )
-    if len(items) == 2 and all(_is_angle(item) for item in items):
-        yield _position(degrees_of(items[0], unit="deg"), degrees_of(items[1], unit="deg"))
-        return
-    for item in items:
-        yield from _iter_positions(item)
-
-
-def _sky_coordinates(coordinates: "SkyCoord") -> Iterator[Position]:
-    try:
-        icrs = coordinates.icrs
-    except (TypeError, ValueError, AttributeError) as error:  # a place or time is missing
-        raise CoordinateError(f"{coordinates!r} has no ICRS position: {error}") from error
-    for ra, dec in zip(np.ravel(icrs.ra.deg), np.ravel(icrs.dec.deg), strict=True):
-        yield _position(float(ra), float(dec))
-
-
-def _is_angle(value: Any) -> bool:  # noqa: ANN401 - whatever the user has
-    is_one = not isinstance(value, str | Position) and not hasattr(value, "transform_to")
-    return is_one and _items(value) is None
-
-
-def _position(ra: float, dec: float) -> Position:
-    return parse_position(f"{ra!r} {dec!r}")  # it says what is wrong with them
-
-
-def degrees_of(value: "Angle", *, unit: str) -> float:
-    """Return an angle in degrees.
-
-    Parameters
-    ----------
-    unit
-        What a number without a unit is in: ``deg``, ``arcmin`` or ``arcsec``.
-
-    Raises
-    ------
-    CoordinateError
-        It is no angle.
-    """
-    if hasattr(value, "to_value"):
-        try:
-            return float(value.to_value("deg"))
-        except (TypeError, ValueError) as error:  # astropy's UnitConversionError is both
-            raise CoordinateError(f"{value!r} is no angle: {error}") from error
-    if isinstance(value, str):
-        return parse_angle(value, unit)
-    try:
-        return parse_angle(f"{float(value)!r} {unit}", unit)
-    except (TypeError, ValueError):
-        raise CoordinateError(
-            f"{value!r} is no angle; give a number of {unit}, a text such as '10 {unit}', "
-            "or a quantity of astropy"
-        ) from None
-
-
-def arcsec_of(value: "Angle") -> float:
-    """Return an angle in arcsec, which is the unit of a plain number.
-
-    Raises
-    ------
-    CoordinateError
-        It is no angle.
-    """
-    if isinstance(value, int | float | np.number):
-        return float(value)  # by way of degrees the last digit would change
-    return degrees_of(value, unit="arcsec") * 3600
-
-
-def cone_of(value: "Region | None") -> Cone | None:
-    """Return a cone; a radius without a unit is in degrees.
-
-    Raises
-    ------
-    CoordinateError
-        It is none, or impossible.
-    """
-    if value is None or isinstance(value, Cone):
-        return value
-    if isinstance(value, str):
-        return parse_cone(value)
-    parts = _items(value) or ()
-    centers = positions_of(parts[:-1]) if len(parts) in {2, 3} else ()
-    if len(centers) != 1:
-        raise CoordinateError(
-            f"{value!r} is no cone; give (position, radius), such as "
-            "('13:29:52 +47:11:43', '10 deg'), (ra, dec, radius) in degrees, or 'RA DEC RADIUS'"
-        )
-    return parse_cone(f"{centers[0].ra!r} {centers[0].dec!r} {degrees_of(parts[-1], unit='deg')!r}")
 
 
 def paths_of(value: Files | None) -> tuple[Path, ...]:

@@ -3,17 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, SupportsIndex, TypedDict
 
-from skylike.interfaces import arguments
-from skylike.interfaces.arguments import (
-    Angle,
-    Definitions,
-    Files,
-    Galaxies,
-    Places,
-    Region,
-    Table,
-    Vectors,
-)
+from skylike.interfaces import arguments, sky_arguments
+from skylike.interfaces.arguments import Definitions, Files, Galaxies, Vectors
+from skylike.interfaces.sky_arguments import Angle, Places, Region, Table
 from skylike.search.query import Query
 
 
@@ -44,20 +36,20 @@ def _same(value: object) -> object:
 
 _FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], object]]]] = {
     "galaxy": ("galaxies", arguments.galaxy_ids_of),
-    "position": ("positions", arguments.positions_of),
-    "positions": ("position_table", arguments.position_table_of),
+    "position": ("positions", sky_arguments.positions_of),
+    "positions": ("position_table", sky_arguments.position_table_of),
     "image": ("images", arguments.paths_of),
     "vector": ("vectors", arguments.vectors_of),
     "reject": ("rejects", arguments.galaxy_ids_of),
     "where": ("where", _same),
-    "cone": ("cone", arguments.cone_of),
+    "cone": ("cone", sky_arguments.cone_of),
     "k": ("k", lambda value: arguments.whole_number(value, name="k")),
     "offset": ("offset", lambda value: arguments.whole_number(value, name="offset")),
     "define": ("definitions", arguments.definitions_of),
     "least_similar": ("least_similar", bool),
     "fast": ("fast", bool),
-    "min_separation": ("min_separation", arguments.arcsec_of),
-    "position_limit": ("position_limit", arguments.arcsec_of),
+    "min_separation": ("min_separation", sky_arguments.arcsec_of),
+    "position_limit": ("position_limit", sky_arguments.arcsec_of),
     "invert_pictures": ("invert_pictures", bool),
 }
 """Field of :class:`Query` that an argument becomes, and how."""

@@ -11,7 +11,7 @@ from typing_extensions import override
 from skylike.errors import CutoutNotFoundError
 from skylike.images.index import CutoutIndex
 from skylike.images.read import read_pixels
-from skylike.images.render import render_rgb, to_uint8
+from skylike.search.pictures import to_color
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,9 +35,7 @@ class Cutout:
 
     def to_image(self) -> Image.Image:
         """Return it in color; fluxes are rendered as by the Legacy Surveys' viewer, north up."""
-        is_color = self.kind == "rgb"
-        color = self.pixels if is_color else to_uint8(render_rgb(self.pixels))[:, ::-1]
-        return Image.fromarray(np.ascontiguousarray(np.moveaxis(color, 0, -1), dtype=np.uint8))
+        return Image.fromarray(to_color(self.pixels, self.kind))
 
     @override
     def __repr__(self) -> str:

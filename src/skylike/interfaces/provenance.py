@@ -4,7 +4,8 @@ from dataclasses import fields
 from datetime import datetime
 
 from skylike.cuts.coordinates import Cone
-from skylike.search.result import Provenance
+from skylike.search.result import SUGGEST, TO_INSPECT, Provenance
+from skylike.search.tell import exactness_in_words
 
 Plain = str | int | float | bool | None
 
@@ -19,7 +20,7 @@ DESCRIPTIONS = {
     "cut": "The SQL cut",
     "cone": "Region: right ascension, declination and radius",
     "min_separation_arcsec": "Results closer than this to the query or a better one are left out",
-    "note": "Why there are fewer galaxies than asked for",
+    "note": "Why there are fewer galaxies than asked for, and what else to know",
     "stale": "What changed since the embeddings or lists were made",
     "sql": "A statement that gives the same answer",
     "version": "Version of skylike",
@@ -51,7 +52,7 @@ def _plain(value: Plain | Cone | datetime | tuple[str, ...]) -> Plain:
 def likeness(provenance: Provenance) -> str:
     """Return what goes on after "galaxies": ``like galaxy 42``, ``least like image ring.jpg``."""
     query = provenance.query
-    return query if query.startswith("least like ") else f"like {query}"
+    return query if query.startswith(("least like ", TO_INSPECT)) else f"like {query}"
 
 
 def summary(provenance: Provenance, *, found: int) -> list[str]:
@@ -77,8 +78,6 @@ def summary(provenance: Provenance, *, found: int) -> list[str]:
 
 
 def _exactness(provenance: Provenance) -> str:
-    if provenance.exact:
-        return "exact"
-    if provenance.expected_recall is None:
-        return "approximate"
-    return f"approximate, expected recall {provenance.expected_recall:.3g}"
+    if provenance.route == SUGGEST:
+        return "by a classifier"  # there is no exact answer to compare with
+    return exactness_in_words(exact=provenance.exact, expected_recall=provenance.expected_recall)

@@ -16,7 +16,7 @@ from skylike.interfaces.notebook import html_table
 from skylike.interfaces.provenance import plain_items, summary
 from skylike.interfaces.rows import SHOWN, Rows
 from skylike.interfaces.sheet import check_sheet, make_sheet, save_sheet
-from skylike.interfaces.terminal import table_text
+from skylike.interfaces.terminal import columns_for_people, table_text
 from skylike.search.pictures import Tiles
 from skylike.search.result import Provenance, SearchResult
 from skylike.search.search import Answer
@@ -33,11 +33,6 @@ FORMATS: Final = {
     ".txt": Format.TABLE,
 }
 """Format of a file, by its extension."""
-
-_FOR_PEOPLE: Final = ("rank", "galaxy_id", "similarity", "separation", "ra", "dec")
-"""Columns that a notebook shows, with the magnitudes and these:"""
-
-_ALSO_FOR_PEOPLE: Final = ("z_spec", "z_phot", "type", "survey")
 
 
 class Similar(Rows):
@@ -146,7 +141,8 @@ class Similar(Rows):
     @override
     def _repr_html_(self) -> str:
         first = self._first()
-        names = [name for name in first.rows.column_names if _is_for_people(name)]
+        wanted = set(columns_for_people(first))
+        names = [name for name in first.rows.column_names if name in wanted]
         try:
             tiles = self._fetch_tiles(replace(self._answer, result=first, examples=()))
             pictures = tiles.images
@@ -160,8 +156,3 @@ class Similar(Rows):
     def _said(self) -> list[str]:
         shown = [f"The first {SHOWN} are shown."] if len(self) > SHOWN else []
         return summary(self.provenance, found=len(self)) + shown
-
-
-def _is_for_people(name: str) -> bool:
-    is_magnitude = name.startswith("mag_") and not name.startswith("mag_err_")
-    return name in _FOR_PEOPLE or is_magnitude or name in _ALSO_FOR_PEOPLE

@@ -40,14 +40,7 @@ _SHOWN: Final = (
 
 def print_result(result: SearchResult, console: Console) -> None:
     """Print the columns that fit, then what the answer is worth."""
-    # What users have derived or trained, they want to see.
-    own = [
-        name
-        for name in result.rows.column_names
-        if name not in GALAXY_KINDS and name not in {*_SHOWN, "query_label"}
-    ]
-    shown = [*_SHOWN[:7], *own, *_SHOWN[7:]]
-    names = [name for name in shown if name in result.rows.column_names and _holds(result, name)]
+    names = columns_for_people(result)
     left_out = []
     while len(names) > 3 and _width(result, names, console) > console.width:
         left_out.append(names.pop())
@@ -59,6 +52,18 @@ def print_result(result: SearchResult, console: Console) -> None:
             f"Not shown for want of room: {', '.join(left_out)}; --format csv has all columns.",
             soft_wrap=True,
         )
+
+
+def columns_for_people(result: SearchResult) -> list[str]:
+    """Return the columns that people read and that hold anything, the most important first."""
+    # What users have derived or trained, they want to see.
+    own = [
+        name
+        for name in result.rows.column_names
+        if name not in GALAXY_KINDS and name not in {*_SHOWN, "query_label"}
+    ]
+    shown = [*_SHOWN[:7], *own, *_SHOWN[7:]]
+    return [name for name in shown if name in result.rows.column_names and _holds(result, name)]
 
 
 def table_text(result: SearchResult) -> str:

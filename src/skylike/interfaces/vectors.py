@@ -11,6 +11,7 @@ from skylike.embeddings.store import EncoderRecord
 from skylike.interfaces import store
 from skylike.search.locate import galaxy_example
 from skylike.search.store import iter_vectors
+from skylike.search.store_vocabulary import parse_where
 from skylike.search.vocabulary import Vocabulary
 
 Identifiers = npt.NDArray[np.int32]
@@ -57,7 +58,8 @@ def vectors_in_cut(
     CutError
         The cut is not understood.
     """
-    source = store.embedded_galaxies(encoder.encoder_id, words.parse(where), words.scores)
+    cut = parse_where(connection, words, where)
+    source = store.embedded_galaxies(encoder.encoder_id, cut, words.scores)
     ids = store.fetch_embedded_ids(connection, source)
     vectors = np.empty((len(ids), encoder.dimension), dtype=np.float16)  # (n, d)
     # The server does not sort rows of kilobytes; their places are known.
@@ -77,7 +79,8 @@ def iter_in_cut(
     batch_rows: int,
 ) -> Iterator[tuple[Identifiers, Vectors]]:
     """Stream the embeddings whose galaxies meet a cut, in the order in which they are stored."""
-    source = store.embedded_galaxies(encoder.encoder_id, words.parse(where), words.scores)
+    cut = parse_where(connection, words, where)
+    source = store.embedded_galaxies(encoder.encoder_id, cut, words.scores)
     yield from store.iter_embeddings(
         connection, source, dimension=encoder.dimension, batch_rows=batch_rows
     )

@@ -10,9 +10,8 @@ from sqlalchemy import Engine
 from skylike.database.engine import connect
 from skylike.errors import NotFoundError
 from skylike.labels import store
-from skylike.labels.names import check_name
+from skylike.labels.names import check_name, no_such_label
 from skylike.labels.store import LabelOverview
-from skylike.labels.training import no_such_label
 
 
 def fetch_labels(engine: Engine, name: str | None = None) -> list[LabelOverview]:

@@ -217,4 +217,5 @@ def _truths(column: ColumnArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.
 
 
 def _texts(column: ColumnArray) -> npt.NDArray[np.str_]:
-    return np.where(np.ma.getmaskarray(column), "", column.data.astype(np.str_))
+    texts = np.char.strip(column.data.astype(np.str_))
+    return np.where(np.ma.getmaskarray(column), "", texts)

@@ -11,8 +11,7 @@ from skylike.database.engine import connect
 from skylike.errors import NotFoundError, SettingsError
 from skylike.labels import store, store_classifier
 from skylike.labels.choose import Chosen, Source, choose_galaxies, left_out_lines, read_source
-from skylike.labels.names import check_author, check_name, check_text
-from skylike.labels.training import no_such_label
+from skylike.labels.names import check_author, check_name, check_text, no_such_label
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from skylike.embeddings.store import EncoderRecord, fetch_active_encoder, fetch_
 from skylike.errors import EmptyStageError, NotFoundError, SettingsError
 from skylike.labels import store, store_classifier
 from skylike.labels.classifier import Examples, assign_folds, cross_validate
-from skylike.labels.names import check_name
+from skylike.labels.names import check_name, no_such_label
 from skylike.labels.sky_groups import SAME_SKY_ARCSEC, group_positions, hash_fractions
 from skylike.progress import SILENT, Progress
 
@@ -206,12 +206,6 @@ def missing_negatives(n_members: int, n_not_members: int, *, n_unlabeled: int) -
     """Return how many random galaxies to take for not-members."""
     wanted = max(NEGATIVES, NEGATIVES_PER_MEMBER * n_members) - n_not_members
     return max(0, min(wanted, int(LARGEST_SHARE * n_unlabeled), MAX_RANDOM))
-
-
-def no_such_label(name: str, names: list[str]) -> str:
-    """Say that nothing was said under a label, and what there is."""
-    there = f"there are {', '.join(names)}" if names else "there is no label yet"
-    return f"nothing is labeled {name}; {there}; add some with `skylike label add {name}`"
 
 
 def check_random(n_random: int | None, seed: int) -> None:

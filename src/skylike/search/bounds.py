@@ -6,6 +6,7 @@ triangle inequality in the space that is left out. With the last entry of one ne
 least that.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +46,12 @@ class CompactQuery:
             return 1 - least * least / 2 + 1e-12
         most = np.minimum(2.0, distances + self.slack)
         return most * most / 2 - 1 + 1e-12
+
+    def reach(self, score: float) -> float:
+        """Return the distance beyond which (least similar: within which) no row has a score."""
+        if self.sign > 0:
+            return math.sqrt(max(0.0, 2 * (1 - score))) + self.slack + 1e-6
+        return math.sqrt(max(0.0, 2 * (1 + score))) - self.slack - 1e-6
 
 
 def of_stored(

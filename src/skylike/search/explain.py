@@ -11,7 +11,7 @@ def explained(searching: Searching, found: Outcome, sql: str) -> str:
             *_routes(found),
             "",
             f"{found.ranking.fetched:,} candidates scored in float64,"
-            f" {found.filter_route.refined:,} embeddings compared in full by the exact route;"
+            f" {_compared(found)} compared in full by the exact route;"
             f" the bound of a compact vector is {searching.compact.slack:.1e} loose, the server's"
             f" cosine certain to {searching.error:.1e}",
             *(
@@ -26,6 +26,12 @@ def explained(searching: Searching, found: Outcome, sql: str) -> str:
             found.filter_route.explain(),
         ]
     )
+
+
+def _compared(found: Outcome) -> str:
+    if found.filter_route.is_direct:
+        return "all embeddings that match (the bounds ruled out too few)"
+    return f"{found.filter_route.refined:,} embeddings"
 
 
 def _routes(found: Outcome) -> list[str]:

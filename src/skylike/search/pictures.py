@@ -1,9 +1,9 @@
 """Pictures in and out of a search: picture files as examples, and what goes on a contact sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ def embed_pictures(
             unit = normalize(vector, label=f"the embedding of {path}", dimension=encoder.dimension)
             inverted = picture.kind == "rgb" and encoder.input == "flux"
             label = f"image {path}" + (" (color inverted to flux, approximate)" if inverted else "")
-            image = _color(picture.pixels, picture.kind)
+            image = to_color(picture.pixels, picture.kind)
             examples.append(
                 Example(label, unit, picture.ra, picture.dec, image=image, caption=path.name)
             )
@@ -74,7 +74,7 @@ def embed_pictures(
     return examples
 
 
-def _color(pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8], kind: str) -> Image:
+def to_color(pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8], kind: str) -> Image:
     """Turn (3, h, w) flux or color into (h, w, 3) color, as the Legacy Surveys' viewer does."""
     # Row 0 of flux is south, as in FITS; row 0 of a picture is the top, north.
     color = pixels if kind == "rgb" else to_uint8(render_rgb(pixels))[:, ::-1]
@@ -103,10 +103,21 @@ class Tiles:
     queries: int
 
 
-def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResult) -> Tiles:
+def fetch_tiles(
+    engine: Engine,
+    examples: Sequence[Example],
+    result: SearchResult,
+    *,
+    example_word: str = "query",
+) -> Tiles:
     """Fetch the pictures of the first examples and the first results, with captions.
 
     At most :data:`MAX_SHEET_EXAMPLES` and :data:`MAX_SHEET` of them.
+
+    Parameters
+    ----------
+    example_word
+        What an example is called in its caption.
 
     Raises
     ------
@@ -123,19 +134,26 @@ def fetch_tiles(engine: Engine, examples: Sequence[Example], result: SearchResul
     for example in shown:
         stored = None if example.galaxy_id is None else pictures.get(example.galaxy_id)
         images.append(stored if example.image is None else example.image)
-        captions.append(f"query\n{example.caption or example.label}")
+        captions.append(f"{example_word}\n{example.caption or example.label}")
     for row in rows:
         images.append(pictures.get(row["galaxy_id"]))
-        magnitude = row.get("mag_r")
-        brightness = "" if magnitude is None else f"  r {magnitude:.1f}"
-        captions.append(
-            f"{row['rank']}  {row['similarity']:.3f}\ngalaxy {row['galaxy_id']}{brightness}"
-        )
+        captions.append(_caption(row))
     provenance = result.provenance
     limits = [f"where {provenance.cut}"] if provenance.cut else []
     limits += [f"within {provenance.cone:short}"] if provenance.cone else []
     title = " ".join([provenance.query, *limits])
     return Tiles(images, captions, title, queries=len(shown))
+
+
+def _caption(row: Mapping[str, Any]) -> str:
+    """Say below a picture what ranks it, and which galaxy it is."""
+    magnitude = row.get("mag_r")
+    brightness = "" if magnitude is None else f"  r {magnitude:.1f}"
+    # A suggestion is worth what its score says; its similarity is beside the point.
+    worth = f"{row['similarity']:.3f}" if "reason" not in row else row["reason"]
+    score = f"  {row['score']:.2f}" if "reason" in row else ""
+    place = f"query {row['query']}  {row['rank']}" if "query" in row else f"{row['rank']}"
+    return f"{place}  {worth}{score}\ngalaxy {row['galaxy_id']}{brightness}"
 
 
 def _fetch_pictures(engine: Engine, galaxy_ids: Sequence[int], *, encoder: str) -> dict[int, Image]:
@@ -147,5 +165,5 @@ def _fetch_pictures(engine: Engine, galaxy_ids: Sequence[int], *, encoder: str) 
         if of_kind:
             pixels = read_pixels(index, of_kind).pixels  # (b, 3, h, w)
             for place, image in zip(of_kind, pixels, strict=True):
-                pictures[int(index.galaxy_id[place])] = _color(image, kind)
+                pictures[int(index.galaxy_id[place])] = to_color(image, kind)
     return pictures

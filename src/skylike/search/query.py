@@ -107,7 +107,7 @@ class Query:
             )
         if not (math.isfinite(self.position_limit) and 0 < self.position_limit <= 3600):
             raise SettingsError(
-                f"position_limit={self.position_limit:g} is not an angle above 0 and up to 3600 arcsec"
+                f"position_limit={self.position_limit:g} is not an angle above 0, up to 3600 arcsec"
             )
 
     @property

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import pyarrow as pa
 
 from skylike.cuts.coordinates import Cone
 from skylike.database.comments import ColumnMeaning
+
+SUGGEST: Final = "suggest"
+"""Route of an answer of ``skylike label suggest``, which ranks by a classifier, not by likeness."""
+
+TO_INSPECT: Final = "to inspect next"
+"""How the query of such an answer begins, as others begin with ``least like`` or an example."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Provenance:
 
     route: str
     """How the rows were reached: ``filter`` (cut first), ``list`` (neighbor list walked) or
-    ``fast`` (approximate index)."""
+    ``fast`` (approximate index); :data:`SUGGEST` for what to label next."""
 
     exact: bool
     """Is this provably the same answer as comparing every galaxy?"""

@@ -27,7 +27,7 @@ from skylike.search.routes.searching import Searching
 from skylike.search.separate import nearest_separation
 from skylike.search.store_stale import count_stale, fetch_published_run
 from skylike.search.store_statements import Scope
-from skylike.search.store_vocabulary import fetch_vocabulary
+from skylike.search.store_vocabulary import fetch_vocabulary, parse_where
 from skylike.search.tell import equivalent_sql, in_words, joined_notes, short_note, stale_note
 from skylike.search.vocabulary import Vocabulary
 
@@ -114,7 +114,7 @@ def answer(
     clock = Clock()
     with store.reading(engine, timeout_s=timeout_s) as connection:
         words = fetch_vocabulary(connection, query.definitions)
-        cut = words.parse(query.where)
+        cut = parse_where(connection, words, query.where)
         record = _encoder(connection, encoder)
         with clock.step("examples"):
             located = locate(connection, query, record, device=device, progress=progress)

@@ -1,7 +1,12 @@
 """Drop results that show the same patch of sky as the query or as a better result."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
+
+_FEW: Final = 32
+"""Up to so many anchors are compared one by one; a tree of more is worth its making."""
 
 
 def unit_vectors(
@@ -27,19 +32,28 @@ def separations(
     From the chord: differences of nearby points lose no digits, as the arc cosine of a product does
     (0.02 mas off at 1 arcsec, our measurement).
     """
-    chord = np.linalg.norm(points - others, axis=-1)
-    angle: npt.NDArray[np.float64] = np.degrees(2 * np.arcsin(np.minimum(1.0, chord / 2)))
-    return angle
+    chords: npt.NDArray[np.float64] = np.linalg.norm(points - others, axis=-1)
+    return _angles(chords)
+
+
+def _angles(chords: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    angles: npt.NDArray[np.float64] = np.degrees(2 * np.arcsin(np.minimum(1.0, chords / 2)))
+    return angles
 
 
 def nearest_separation(
     points: npt.NDArray[np.float64], anchors: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Separation of points (n, 3) from their nearest anchor (a, 3), degrees; NaN without any."""
-    nearest = np.full(len(points), np.nan)
-    for anchor in anchors:
-        nearest = np.fmin(nearest, separations(points, anchor))
-    return nearest
+    if not len(anchors) or not len(points):
+        return np.full(len(points), np.nan)
+    if len(anchors) <= _FEW:
+        nearest: npt.NDArray[np.float64] = separations(points[:, None], anchors).min(axis=1)
+        return nearest  # (n,)
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - a moment that a usual search need not wait
+
+    chords, _ = cKDTree(anchors).query(points)  # (n,)
+    return _angles(np.asarray(chords))
 
 
 def keep_separated(

@@ -172,7 +172,6 @@ def iter_vectors(
         "SELECT galaxy_id, embedding FROM {} WHERE galaxy_id = ANY({}::integer[])"
     ).format(
         qualified(VectorTables(encoder_id).vectors),
-        sql.Literal(encoder_id),
         sql.Literal([int(galaxy_id) for galaxy_id in galaxy_ids]),
     )
     yield from iter_halfvec_rows(connection, query, dimension=dimension, batch_rows=1024)

@@ -24,7 +24,9 @@ from skylike.search.store_statements import (
     arrays,
     compared_statement,
     listed_statement,
+    nearer_statement,
     nearest_statement,
+    ranked_statement,
     written_ids,
 )
 
@@ -72,6 +74,38 @@ def fetch_nearest(
     found = nearest_statement(scope, half, limit=limit, farthest=farthest)
     ids, distances = read_arrays(connection, found)
     return ids, distances
+
+
+def fetch_nearer(
+    connection: Connection,
+    scope: Scope,
+    half: npt.NDArray[np.float16],
+    *,
+    reach: float,
+    limit: int,
+    farthest: bool,
+) -> tuple[Identifiers, Distances]:
+    """Fetch up to ``limit`` matching rows within (or beyond) a distance, in no certain order."""
+    found = nearer_statement(scope, half, reach=reach, limit=limit, farthest=farthest)
+    ids, distances = read_arrays(connection, found)
+    return ids, distances
+
+
+def fetch_ranked(
+    connection: Connection,
+    scope: Scope,
+    half: npt.NDArray[np.float16],
+    *,
+    limit: int,
+    least_similar: bool,
+) -> tuple[Identifiers, npt.NDArray[np.float64]]:
+    """Compare the embeddings of all matching rows in float32: the best ones, and their cosines."""
+    # The planner does not see that vectors lie out of line, and takes a serial scan for cheap.
+    for name in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
+        connection.execute(_SET, {"name": name, "value": "0"})
+    found = ranked_statement(scope, half, limit=limit, least_similar=least_similar)
+    ids, cosines = read_arrays(connection, found)
+    return ids, cosines
 
 
 def fetch_cosines(

@@ -68,6 +68,13 @@ def compact_table(encoder_id: int) -> sa.FromClause:
     return sa.table(name, *columns, schema=SCHEMA).alias("c")
 
 
+def vector_table(encoder_id: int) -> sa.FromClause:
+    """Return the partition of ``embedding`` that one encoder has, as ``e``."""
+    columns = [sa.column(c.name, c.type) for c in embedding.columns]
+    name = VectorTables(encoder_id).vectors
+    return sa.table(name, *columns, schema=SCHEMA).alias("e")
+
+
 def cut_columns(source: sa.FromClause, scores: frozenset[str]) -> Columns:
     """Map what a cut may name to columns: of ``source`` where it holds them, else of ``galaxy``."""
     here = COPIED if "compact" in source.c else frozenset({"galaxy_id"})
@@ -77,14 +84,14 @@ def cut_columns(source: sa.FromClause, scores: frozenset[str]) -> Columns:
         if name != "survey"
     }
     columns["survey"] = S.c.name
+    # By name, not as a column of ``source``: a condition that is written for people stands alone,
+    # where SQLAlchemy would take the whole table into the subquery.
+    galaxy_id = sa.literal_column(f"{source.name}.galaxy_id", sa.Integer())  # type: ignore[attr-defined] # aliases have names
+    scores_of = classifier_score.alias("k")
     for name in scores:
         columns[SCORE_PREFIX + name] = (
-            sa.select(classifier_score.c.score)
-            .where(
-                classifier_score.c.name == sa.literal(name),
-                classifier_score.c.galaxy_id == source.c.galaxy_id,
-            )
-            .correlate(source)
+            sa.select(scores_of.c.score)
+            .where(scores_of.c.name == sa.literal(name), scores_of.c.galaxy_id == galaxy_id)
             .scalar_subquery()
         )
     return columns
@@ -195,6 +202,43 @@ def nearest_statement(
         .order_by(key.desc() if farthest else key.asc())
         .limit(limit)
     )
+
+
+def nearer_statement(
+    scope: Scope, half: npt.NDArray[np.float16], *, reach: float, limit: int, farthest: bool
+) -> Select[tuple[int, float]]:
+    """Find up to ``limit`` matching rows with compact vectors within (or beyond) a distance."""
+    c = compact_table(scope.encoder_id)
+    distance = c.c.compact.l2_distance(_literal(half)).label("distance")
+    edge = sa.literal(reach, DOUBLE_PRECISION)
+    return (
+        sa.select(c.c.galaxy_id, distance)
+        .select_from(_joined(c, scope))
+        .where(*_conditions(c, scope), distance >= edge if farthest else distance <= edge)
+        .limit(limit)
+    )
+
+
+def ranked_statement(
+    scope: Scope, half: npt.NDArray[np.float16], *, limit: int, least_similar: bool
+) -> Select[tuple[int, float]]:
+    """Compare the embeddings of all matching rows with a vector (d,) and keep the best.
+
+    As in :func:`nearest_statement`, no index can give the order.
+    """
+    e, c = vector_table(scope.encoder_id), compact_table(scope.encoder_id)
+    cosine = (1 - e.c.embedding.cosine_distance(_literal(half))).label("cosine")
+    matching = sa.select(c.c.galaxy_id).select_from(_joined(c, scope)).where(*_conditions(c, scope))
+    key = cosine + sa.literal(0.0, DOUBLE_PRECISION)
+    found = sa.select(e.c.galaxy_id, cosine).limit(limit)
+    if scope.is_everything:
+        found = found.where(*_conditions(e, scope))
+    else:
+        # A set of identifiers first: the cut must not be tried on rows with their vectors.
+        found = found.where(
+            e.c.encoder_id == sa.literal(scope.encoder_id), e.c.galaxy_id.in_(matching)
+        )
+    return found.order_by(key.asc() if least_similar else key.desc())
 
 
 def approximate_statement(

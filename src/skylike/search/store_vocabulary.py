@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from skylike.catalog.store_derived import fetch_definitions, understood
-from skylike.cuts import GALAXY_KINDS, ColumnKind, check_derived, parse_definition
+from skylike.cuts import GALAXY_KINDS, ColumnKind, Cut, check_derived, parse_definition
 from skylike.cuts.derived import SCORE_PREFIX
-from skylike.labels.store import fetch_score_names
+from skylike.cuts.syntax import HasLabel, iter_values
+from skylike.errors import NotFoundError
+from skylike.labels.names import no_such_label
+from skylike.labels.store import fetch_names, fetch_score_names
 from skylike.search.store_statements import G, cut_columns
 from skylike.search.vocabulary import Vocabulary
 
@@ -29,3 +32,26 @@ def fetch_vocabulary(connection: Connection, definitions: Sequence[str]) -> Voca
         check_derived(made, cut_columns(G, scores))
         derived[made.name] = made
     return Vocabulary(derived, scores, {column.name: column.meaning for column in kept})
+
+
+def parse_where(connection: Connection, words: Vocabulary, text: str | None) -> Cut | None:
+    """Read a cut, None where there is none, and see that the labels that it names are there.
+
+    A misspelled label would otherwise be taken for one without members.
+
+    Raises
+    ------
+    CutError
+        It is not understood or not allowed.
+    NotFoundError
+        Nothing was said under a label that it names.
+    """
+    cut = words.parse(text)
+    if cut is None:
+        return None
+    named = {value.name for value in iter_values(cut.condition) if isinstance(value, HasLabel)}
+    if named:
+        known = fetch_names(connection)
+        for name in sorted(named.difference(known)):
+            raise NotFoundError(no_such_label(name, known))
+    return cut

@@ -23,10 +23,10 @@ from skylike.labels.suggest import METHOD, OVERSAMPLING, suggest
 from skylike.labels.training import TrainingSet, check_random, gather
 from skylike.search import store
 from skylike.search.examples import Example
-from skylike.search.result import Provenance, SearchResult
+from skylike.search.result import SUGGEST, TO_INSPECT, Provenance, SearchResult
 from skylike.search.store_statements import Scope
 from skylike.search.store_suggest import fetch_candidates
-from skylike.search.store_vocabulary import fetch_vocabulary
+from skylike.search.store_vocabulary import fetch_vocabulary, parse_where
 from skylike.search.vocabulary import Vocabulary
 
 MAX_SUGGESTIONS: Final = 1000
@@ -135,7 +135,7 @@ def suggest_galaxies(
     """
     with store.reading(engine, timeout_s=timeout_s) as connection:
         words = fetch_vocabulary(connection, query.definitions)
-        cut = words.parse(query.where)
+        cut = parse_where(connection, words, query.where)
         record = (
             fetch_active_encoder(connection)
             if encoder is None
@@ -228,7 +228,6 @@ def _members(gathered: TrainingSet) -> tuple[Example, ...]:
             f"galaxy {gathered.galaxy_ids[n]}",
             _units(gathered.examples.vectors[n : n + 1])[0],
             galaxy_id=int(gathered.galaxy_ids[n]),
-            caption=f"member\ngalaxy {gathered.galaxy_ids[n]}",
         )
         for n in first
     )
@@ -242,10 +241,10 @@ def _provenance(
     matched: int,
     ids: npt.NDArray[np.int32],
 ) -> Provenance:
-    n_members, n_not = gathered.n_members, gathered.n_not_members
-    members = "1 member" if n_members == 1 else f"{n_members} members"
+    members = _counted(gathered.n_members, "member")
     notes = [
-        f"to inspect next: {METHOD}, by a classifier of {members}, {n_not} not-members and "
+        f"{METHOD}, by a classifier of {members}, "
+        f"{_counted(gathered.n_not_members, 'not-member')} and "
         f"{gathered.n_random} random unlabeled galaxies taken for not-members"
     ]
     if len(ids) < query.k:
@@ -255,10 +254,10 @@ def _provenance(
         )
     listed = ", ".join(map(str, ids.tolist())) or "NULL"
     return Provenance(
-        query=f"the {members} of label {query.name}",
+        query=f"{TO_INSPECT} of label {query.name}, which has {members}",
         encoder=record.name,
         run_id=None,
-        route="suggest",
+        route=SUGGEST,
         exact=False,
         matched=matched,
         k=query.k,
@@ -272,3 +271,7 @@ def _provenance(
         time=datetime.now(UTC),
         definitions=query.definitions,
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -116,8 +116,9 @@ def detect_format(path: Path) -> str:
     if by_extension is not None:
         raise SurveyFileError(
             f"{path}: the content is not {by_extension.upper()}, as its name says; "
-            "download it again, or give --format"
+            "download it again, or give the format"
         )
     raise SurveyFileError(
-        f"{path}: this kind of file is not known; give --format, one of {', '.join(FORMATS)}"
+        f"{path}: this kind of file is not known; let its name end in what it is, one of "
+        f"{', '.join(_EXTENSIONS)}, or give the format"
     )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from skylike.catalog.export import export_catalog
 from skylike.catalog.load import load_file
 from skylike.catalog.overview import fetch_overview, overview_json, overview_lines
+from skylike.catalog.plan import LoadOptions
 from skylike.catalog.store_derived import (
     define_column,
     drop_column,
@@ -42,6 +43,7 @@ def test_a_definition_when_given_again_then_only_its_description_changes(engine:
     with engine.connect() as connection:
         kept = fetch_definitions(connection)
     assert [(column.name, column.description) for column in kept] == [("z", "new"), ("near", "")]
+    assert kept[0].unit is None
 
 
 def test_a_definition_when_its_name_means_something_else_then_is_refused(engine: Engine):
@@ -80,6 +82,8 @@ def test_a_name_when_nothing_is_called_so_then_there_is_nothing_to_drop(engine: 
         ("g_r = mag_g - mag_x", None, CutError, "no column mag_x"),
         ("g_r = mag_g", "magg", SettingsError, "unit 'magg' is not understood"),
         ("g_r = mag_g\n - mag_r", None, SettingsError, "one line each"),
+        ("g_r = mag_g -\tmag_r", None, SettingsError, "without tabs"),
+        (f"deep = {'exp(' * 12}flux_g{')' * 12}", None, CutError, "nests too many functions.*deep"),
         ("likely = score_ring > 0.5", None, CutError, "no column score_ring"),
     ],
 )
@@ -130,3 +134,24 @@ def test_an_export_when_cut_by_a_derived_column_then_takes_its_galaxies(
     define_column(engine, "g_r = mag_g - mag_r")
 
     assert export_catalog(engine, tmp_path / "out.csv", where="g_r > 0.5") == 1
+
+
+def test_a_load_when_cut_by_a_derived_column_then_takes_its_rows(engine: Engine, tmp_path: Path):
+    path = tmp_path / "galaxies.csv"
+    path.write_text("ra,dec,g,r\n10,20,18,17\n11,21,18,17.9\n", encoding="utf-8")
+    define_column(engine, "g_r = mag_g - mag_r")
+    define_column(engine, "is_ring = has_label('ring')")
+    columns = {"mag_g": "g", "mag_r": "r"}
+
+    report = load_file(engine, path, options=LoadOptions(columns=columns, where="g_r > 0.5"))
+
+    assert (report.counts.inserted, report.not_selected) == (1, 1)
+    with pytest.raises(CutError, match="no column is_ring"):
+        load_file(engine, path, options=LoadOptions(columns=columns, where="is_ring"))
+    with pytest.raises(CutError, match="no column g_r"):
+        # Without mag_g the file does not give it.
+        load_file(
+            engine,
+            path,
+            options=LoadOptions(columns={"mag_r": "r", "mag_g": ""}, where="g_r > 0.5"),
+        )

@@ -8,6 +8,7 @@ from astropy.wcs import WCS
 from sqlalchemy import Engine
 
 from skylike.catalog.store import ensure_galaxies
+from skylike.catalog.store_derived import define_column
 from skylike.errors import EmptyStageError
 from skylike.images.cut import cut_images
 from skylike.images.read import read_pixels
@@ -86,7 +87,8 @@ def test_cut_images_when_a_second_cut_takes_others_then_the_first_cutouts_stay(
     cut_images(engine, paths, folder=tmp_path / "cutouts", where="object_id = 2")
     first = rows(engine, "SELECT galaxy_id, updated_at FROM cutout")
 
-    (report,) = cut_images(engine, paths, folder=tmp_path / "cutouts", where="object_id = 1")
+    define_column(engine, "is_first = object_id = 1")
+    (report,) = cut_images(engine, paths, folder=tmp_path / "cutouts", where="is_first")
 
     assert (report.added, report.unchanged) == (1, 1)
     both = dict(rows(engine, "SELECT galaxy_id, updated_at FROM cutout"))

@@ -30,6 +30,7 @@ from skylike.errors import (
     GalaxyNotFoundError,
     ImageFileError,
     NeighborRunNotFoundError,
+    NotFoundError,
     SchemaOutOfDateError,
     SettingsError,
 )
@@ -350,6 +351,12 @@ def with_images(engine, own_sky, tmp_path: Path) -> Path:
     return path
 
 
+def test_notebook_when_a_column_was_defined_then_shows_it(sky):
+    page = sky.similar(2, k=5, define={"color": "mag_g - mag_r"})._repr_html_()
+
+    assert ">color<" in page
+
+
 def test_sheet_when_there_are_images_then_is_drawn_and_saved(own_sky, with_images, tmp_path):
     found = own_sky.similar(2, k=5)
 
@@ -486,6 +493,23 @@ def test_embeddings_when_cut_by_label_and_defined_column_then_are_of_those_insid
 
     even = np.arange(2, 21, 2)
     assert ids.tolist() == even[truth.mag_r[even - 1] < 17].tolist()
+
+
+@pytest.mark.parametrize("cut", ["has_label('rign')", "NOT (mag_r < 18 AND has_label('rign'))"])
+def test_similar_when_a_label_of_the_cut_is_unknown_then_says_which_there_are(engine, own_sky, cut):
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO skylike.label (name, galaxy_id, is_member, author)"
+                " VALUES ('ring', 1, true, 'me')"
+            )
+        )
+
+    with pytest.raises(NotFoundError, match="nothing is labeled rign; there are ring"):
+        own_sky.similar(2, where=cut)
+    with pytest.raises(NotFoundError, match="nothing is labeled rign; there are ring"):
+        own_sky.embeddings("x", define={"x": cut})
+    assert own_sky.similar(2, where="has_label('ring')").galaxy_ids.tolist() == [1]
 
 
 def test_embeddings_when_the_cut_has_quotes_and_percent_then_stays_one_condition(sky):

@@ -204,7 +204,7 @@ def test_command_when_a_sheet_is_wanted_writes_the_answer_and_the_picture(
 
     session.settings.cache_clear()
     assert exit_info.value.code == 0
-    assert "the server's plan of the ranking" in capsys.readouterr().err
+    assert "the server's plan of the exact route's scan" in capsys.readouterr().err
     lines = [line for line in answer_file.read_text().splitlines() if not line.startswith("#")]
     found = [int(row["galaxy_id"]) for row in csv.DictReader(lines)]
     expected = answer(searchable, Query(images=(Path(image),), k=4), device="cpu").result

@@ -49,6 +49,7 @@ def small_limits(monkeypatch):
     monkeypatch.setattr(choice, "COUNT_LIMIT", 50)
     monkeypatch.setattr(by_filter, "FIRST_KEPT", 60)
     monkeypatch.setattr(by_filter, "FIRST_REFINED", 16)
+    monkeypatch.setattr(by_filter, "MOST_REFINED", 250)
 
 
 @pytest.mark.usefixtures("small_limits")
@@ -93,6 +94,21 @@ def test_filter_route_compares_few_embeddings_in_full(engine, kind):
 
     refined = int(found.explanation.split(" embeddings compared in full")[0].split(", ")[-1])
     assert 10 <= refined < 600
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize(
+    ("kind", "is_direct"), [("structured", False), ("isotropic", True), ("collapsed", True)]
+)
+@pytest.mark.parametrize("where", [None, "mag_r < 19.5"])
+def test_filter_route_compares_all_embeddings_only_where_bounds_rule_out_too_few(
+    engine, kind, is_direct, where
+):
+    fill(engine, scattered_sky(adversarial(kind, 900, 64)))
+
+    found = answer(engine, Query(galaxies=(3,), k=10, where=where), explain=True)
+
+    assert ("all embeddings that match" in found.explanation) == is_direct
 
 
 @pytest.mark.usefixtures("small_limits")

@@ -71,6 +71,13 @@ def sky(engine: Engine, tmp_path: Path) -> Sky:
                 " ('ring', 5, 'a', true), ('ring', 6, 'a', false), ('lens', 7, 'a', true)"
             )
         )
+        connection.execute(
+            sa.text(
+                "INSERT INTO classifier_score (name, galaxy_id, score)"
+                " SELECT 'ring', galaxy_id, CASE type WHEN 'ring' THEN 0.95 ELSE 0.2 END"
+                " FROM galaxy WHERE galaxy_id <> 44"
+            )
+        )
     build_neighbors(
         engine, settings=NeighborSettings(k=50, band="r", width=0.5), work_folder=tmp_path
     )
@@ -110,6 +117,7 @@ def test_cookbook_when_its_questions_are_asked_then_the_answers_make_sense(
     least_similar(reader, sky)
     classes(reader)
     labeled_rings(reader)
+    scored_rings(reader, sky)
 
 
 def rings_in_field(reader: ReaderSession, sky: Sky) -> None:
@@ -238,6 +246,18 @@ def labeled_rings(reader: ReaderSession) -> None:
     assert len(found) == 50
     assert {kind_of(n) for n in found} == {"ring"}
     assert not found & {42, 43, 5, 6}
+
+
+def scored_rings(reader: ReaderSession, sky: Sky) -> None:
+    (block,) = question(13)
+    rows = reader.ask(block)
+
+    # 43 and 5 are labeled, 44 has no score.
+    out = {42, 43, 5, 44}
+    among = [kind_of(n) == "ring" and n not in out for n in range(1, N + 1)] & (sky.mag_r < 18.8)
+    truth = sky.ranked(sky.vectors[41], among=among)
+    assert [row.galaxy_id for row in rows] == truth[:20]
+    assert {round(row.score_ring, 6) for row in rows} == {0.95}
 
 
 def test_python_when_typed_as_in_the_cookbook_then_gives_frames(

@@ -101,6 +101,24 @@ def test_cut_when_columns_are_copied_then_galaxy_is_not_read(reader: ReaderSessi
     assert "Loop" not in copied
 
 
+def test_cut_when_it_is_a_range_then_is_answered_from_the_covering_index(
+    reader: ReaderSession, engine: Engine
+):
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM skylike.embedding_compact"))
+    for cheaper in ("enable_seqscan", "enable_bitmapscan"):  # as if it were large
+        reader.connection.execute(f"SET {cheaper} = off")
+
+    for column in ("mag_g", "mag_r", "mag_z", "z_phot"):
+        (row,) = reader.ask("SELECT rows_of_cut(1, %s) AS rows", (f"{column} < 17",))
+        plan = reader.ask(
+            "EXPLAIN SELECT galaxy.galaxy_id, compact <-> compact, galaxy.ra, galaxy.dec"
+            f" FROM {row.rows}"
+        )
+
+        assert f"Index Only Scan using embedding_compact_e1_{column}" in plan[0][0]
+
+
 REFUSED = {
     "mag_rr < 18": ("column \"mag_rr\" does not exist (in the cut 'mag_rr < 18')", "mag_r"),
     "nonsense < 18": ('column "nonsense" does not exist', "columns are those of skylike.galaxy"),

@@ -103,6 +103,7 @@ def test_a_cut_when_a_column_and_a_derived_one_share_a_name_then_takes_the_colum
         ("select = mag_g", "select is an SQL word", 0),
         ("user = mag_g", "user is an SQL word", 0),
         ("similarity = mag_g", "similarity is a column of results", 0),
+        ("query = mag_g", "query is a column of results", 0),
         ("score_ring = mag_g", "score_ring is kept for the scores", 0),
         ("taken = mag_g", "taken is defined already, as mag_z", 0),
         ("g_r = mag_g - mag_x", "no column mag_x", 14),
@@ -122,6 +123,14 @@ def test_parse_definition_when_not_allowed_then_points_at_the_place(
 
     assert caught.value.cut == text
     assert caught.value.position == position
+
+
+def test_parse_definition_when_it_says_the_same_again_then_is_accepted():
+    before = defined("g_r = mag_g - mag_r", "is_red = g_r > 0.8")
+
+    again = parse_definition("IS_RED = (g_r>.8)", GALAXY_KINDS, before)
+
+    assert again.value == before["is_red"].value
 
 
 def built_up(template: str) -> int:

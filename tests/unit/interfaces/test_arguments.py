@@ -12,18 +12,15 @@ from astropy.coordinates import AltAz, Angle, SkyCoord
 from skylike.cuts.coordinates import Cone, Position
 from skylike.errors import CoordinateError, GalaxyNotFoundError, InputFileError, SettingsError
 from skylike.interfaces.arguments import (
-    arcsec_of,
-    cone_of,
     definitions_of,
     galaxy_ids_of,
     is_several,
     paths_of,
-    position_table_of,
-    positions_of,
     seconds_of,
     vectors_of,
     whole_number,
 )
+from skylike.interfaces.sky_arguments import arcsec_of, cone_of, position_table_of, positions_of
 
 M51 = Position(202.46666666666667, 47.195277777777775)
 

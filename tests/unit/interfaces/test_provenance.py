@@ -21,11 +21,25 @@ def test_plain_items_when_columns_were_defined_then_are_one_text():
     ("changes", "said"),
     [
         ({"matched_is_bound": True}, "more than 1,234 embedded galaxies match the cut"),
-        ({"exact": False, "expected_recall": 0.9931}, "approximate, expected recall 0.993"),
-        ({"exact": False}, "approximate (route filter)"),
+        (
+            {"exact": False, "expected_recall": 0.9931},
+            "approximate, 99.3 % of the exact answer expected",
+        ),
+        ({"exact": False}, "approximate, recall unknown"),
         ({"offset": 20}, "3 galaxies like galaxy 7, after the first 20"),
         ({"definitions": ("b = mag_g - 1",)}, "type <> 'PSF' (b = mag_g - 1)"),
     ],
 )
 def test_summary_when_an_answer_is_special_then_says_so(changes, said):
     assert said in "\n".join(summary(provenance(**changes), found=3))
+
+
+def test_summary_when_suggested_then_speaks_of_inspecting_and_of_no_exact_answer():
+    suggested = provenance(
+        query="to inspect next of label ring, which has 4 members", route="suggest", exact=False
+    )
+
+    first, _, worth, *_ = summary(suggested, found=3)
+
+    assert first == "3 galaxies to inspect next of label ring, which has 4 members"
+    assert worth.startswith("by a classifier (route suggest)")

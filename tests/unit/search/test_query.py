@@ -103,6 +103,6 @@ def test_defaults_of_the_command_are_those_of_the_library():
 
 def test_formats_of_the_command_are_those_that_can_be_written():
     from skylike.interfaces.formats import Format
-    from skylike_cli.search import _Format
+    from skylike_cli import answers
 
-    assert [member.value for member in _Format] == [member.value for member in Format]
+    assert [member.value for member in answers.Format] == [member.value for member in Format]

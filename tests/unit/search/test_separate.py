@@ -82,3 +82,16 @@ def test_nearest_separation_when_there_are_several_anchors_takes_the_nearest():
 
 def test_nearest_separation_without_anchors_is_nan():
     assert np.isnan(nearest_separation(line(0, 1), NOWHERE)).all()
+
+
+def test_nearest_separation_of_thousands_of_anchors_is_that_of_each_alone():
+    rng = np.random.default_rng(5)
+    points = unit_vectors(rng.uniform(0, 360, 50), rng.uniform(-90, 90, 50))
+    anchors = unit_vectors(rng.uniform(0, 360, 3000), rng.uniform(-90, 90, 3000))
+    anchors[7] = points[3]
+
+    apart = nearest_separation(points, anchors)
+
+    alone = np.min([separations(points, anchor) for anchor in anchors], axis=0)
+    assert apart[3] == 0
+    np.testing.assert_allclose(apart, alone, rtol=1e-14)

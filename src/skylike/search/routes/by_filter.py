@@ -13,7 +13,11 @@ import numpy.typing as npt
 from skylike.search import store_compact
 from skylike.search.exact import Candidates
 from skylike.search.routes.searching import Searching
-from skylike.search.store_statements import compared_statement, nearest_statement
+from skylike.search.store_statements import (
+    compared_statement,
+    nearest_statement,
+    ranked_statement,
+)
 
 ROUTE: Final = "filter"
 """Its name in provenance."""
@@ -24,12 +28,16 @@ COUNT_LIMIT: Final = 10_000
 FIRST_KEPT: Final = 2_000
 """Rows that the server keeps at first where more match; at least four times those wanted."""
 
-GROWTH: Final = 8
-"""Each further time it keeps so many times more."""
-
 _AT_ONCE: Final = 2
 """So many times the rows wanted are compared in full at first: about as many as 10,000 that match
 need, and cheaper than to ask twice."""
+
+MOST_REFINED: Final = 50_000
+"""Embeddings that are looked up one by one at most; where bounds leave more, all are compared."""
+
+DIRECT_SHARE: Final = 0.3
+"""Share of the matching rows from which on comparing all of them is cheaper than looking them up:
+a scan reads three embeddings in the time of one look-up (our measurement)."""
 
 FIRST_REFINED: Final = 512
 """Embeddings are compared in full in steps, each doubling what was compared, from this on: the more
@@ -49,6 +57,13 @@ class FilterRoute:
         self._rest = np.inf
         """Upper bound of the scores of all other matching rows."""
         self._kept = 0
+        self._is_direct = False
+        """Are embeddings compared without regard to bounds?"""
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether all matching embeddings were compared, because bounds ruled out too few."""
+        return self._is_direct
 
     @property
     def has_all(self) -> bool:
@@ -113,7 +128,7 @@ class FilterRoute:
         search = self._searching
         if not self.has_all and self._kept == 0:
             self._compare_all(max(FIRST_KEPT, 4 * limit))
-        while True:
+        while not self._is_direct:
             self._refine(min(_AT_ONCE * limit, self.known))
             least = -np.inf
             if self.refined >= limit:
@@ -121,20 +136,68 @@ class FilterRoute:
                 least = float(np.partition(self._scores, last)[last]) - search.error
             # Only rows whose bound is above what the last one surely has can be among the best.
             needed = int(np.searchsorted(-self._bounds, -least, side="left"))
-            if needed > self.refined:
+            if needed == self.known and self._rest > least:
+                self._compare_nearer(least, limit)
+            elif needed > self.refined and self._is_too_many(needed):
+                self._is_direct = True
+            elif needed > self.refined:
                 self._refine(min(needed, max(2 * self.refined, FIRST_REFINED)))
-            elif needed == self.known and self._rest > least:
-                self._compare_all(max(GROWTH * self._kept, 4 * limit))
             else:
-                break
+                return self._near(least)
+        return self._compare_directly(limit)
+
+    def _near(self, least: float) -> Candidates:
         rest = self._rest
         if self.refined < self.known:
             rest = max(rest, float(self._bounds[self.refined]))
         # Twice the error below the last one: what may be better than it in truth.
-        is_near = self._scores >= least - search.error
+        is_near = self._scores >= least - self._searching.error
         if not is_near.all():
-            rest = max(rest, float(self._scores[~is_near].max()) + search.error)
+            rest = max(rest, float(self._scores[~is_near].max()) + self._searching.error)
         return Candidates(self._ids[: self.refined][is_near], rest)
+
+    def _is_too_many(self, needed: int) -> bool:
+        if needed > MOST_REFINED:
+            return True
+        # Of rows that are not all known, nobody can say what share this is.
+        return self.has_all and needed > max(FIRST_KEPT, DIRECT_SHARE * self.known)
+
+    def _compare_nearer(self, least: float, limit: int) -> None:
+        """Know all rows that may score more than ``least``, or that they are too many."""
+        search = self._searching
+        if self.refined < limit:
+            self._compare_all(4 * limit)
+            return
+        with search.clock.step("compare compact vectors"):
+            ids, distances = store_compact.fetch_nearer(
+                search.connection,
+                search.scope,
+                search.compact.half,
+                reach=search.compact.reach(least),
+                limit=MOST_REFINED + 1,
+                farthest=search.compact.sign < 0,
+            )
+        if len(ids) > MOST_REFINED:
+            self._is_direct = True
+        else:
+            self._take(ids, distances, rest=least)
+
+    def _compare_directly(self, limit: int) -> Candidates:
+        """Compare the embeddings of all matching rows: where bounds rule out too few of them."""
+        search = self._searching
+        wanted = limit + limit // 8 + 24
+        with search.clock.step("compare embeddings"):
+            ids, cosines = store_compact.fetch_ranked(
+                search.connection,
+                search.scope,
+                search.target.half,
+                limit=wanted,
+                least_similar=search.sign < 0,
+            )
+        rest = -np.inf
+        if len(ids) == wanted:
+            rest = search.sign * float(cosines[-1]) + search.error
+        return Candidates(ids, rest)
 
     def _refine(self, count: int) -> None:
         """Compare the first ``count`` rows in full."""
@@ -151,10 +214,14 @@ class FilterRoute:
         self._scores = np.concatenate([self._scores, search.sign * cosines])
 
     def explain(self) -> str:
-        """Run the scan of compact vectors once more and return the server's plan."""
+        """Run the scan once more and return the server's plan."""
         search = self._searching
         half = search.compact.half
-        if self._kept:
+        if self._is_direct:
+            explained = ranked_statement(
+                search.scope, search.target.half, limit=FIRST_KEPT, least_similar=search.sign < 0
+            )
+        elif self._kept:
             farthest = search.compact.sign < 0
             explained = nearest_statement(search.scope, half, limit=self._kept, farthest=farthest)
         else:
