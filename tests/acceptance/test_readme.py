@@ -46,19 +46,22 @@ def test_set_up_line_when_given_to_its_tool_then_is_known(line: str):
 
 
 def test_search_when_typed_as_in_the_readme_then_answers_with_a_sheet(demo_machine):
-    (line,) = [line for line in shell_lines() if line.startswith("skylike search --galaxy")]
+    plain, explained = [
+        line for line in shell_lines() if line.startswith("skylike search --galaxy")
+    ]
 
-    done = demo_machine.run(*shlex.split(line)[1:])
+    done = demo_machine.run(*shlex.split(plain)[1:])
 
     assert "similarity" in done.stdout
     with Image.open(demo_machine.folder / "like-42.png") as sheet:
         assert min(sheet.size) > 300
+    done = demo_machine.run(*shlex.split(explained)[1:])
+    assert "unlike galaxy 7" in done.stdout
+    assert "route filter: exact" in done.stderr
 
 
-def test_sql_when_run_by_psql_as_in_the_readme_then_gives_neighbors_inside_the_cut(demo_machine):
+def run_by_psql(demo_machine, statement: str) -> list[list[str]]:
     (line,) = [line for line in shell_lines() if line.startswith("psql")]
-    (statement,) = blocks("sql")
-
     done = subprocess.run(
         ["bash", "-ec", f"{line} --no-psqlrc -tA -v ON_ERROR_STOP=1"],
         input=statement,
@@ -67,8 +70,24 @@ def test_sql_when_run_by_psql_as_in_the_readme_then_gives_neighbors_inside_the_c
         capture_output=True,
         env=demo_machine.environment,
     )
+    return [row.split("|") for row in done.stdout.splitlines()]
 
-    rows = [row.split("|") for row in done.stdout.splitlines()]
+
+def test_similar_to_when_run_by_psql_as_in_the_readme_then_gives_ranked_galaxies(demo_machine):
+    statement, _ = blocks("sql")
+
+    rows = run_by_psql(demo_machine, statement)
+
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))
+    assert rows
+    assert all(float(row[5]) < 19.5 for row in rows)
+
+
+def test_neighbors_when_run_by_psql_as_in_the_readme_then_are_inside_the_cut(demo_machine):
+    _, statement = blocks("sql")
+
+    rows = run_by_psql(demo_machine, statement)
+
     assert rows
     ((mag_r, g_r),) = demo_machine.sql(
         "SELECT mag_r, mag_g - mag_r FROM galaxy WHERE galaxy_id = 42"

@@ -188,6 +188,7 @@ CASES = [
         "search by a table of positions of no known kind",
         ("search", "--positions", "{folder}/targets.txt"),
         r"targets\.txt: this kind of file is not known; let its name end in what it is",
+        _positions,
     ),
     BadInput(
         "search by a missing table of positions",
