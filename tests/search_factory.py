@@ -178,7 +178,7 @@ def insert_embeddings(
 
 
 def insert_compact(engine: Engine, encoder_id: int, *, components: int | None = None) -> None:
-    """Compact vectors of all embeddings, as `skylike embed` publishes them; zero vectors have none."""
+    """Compact vectors as `skylike embed` publishes them; zero embeddings have none."""
     with engine.begin() as connection:
         name = connection.scalar(
             sa.text("SELECT name FROM skylike.encoder WHERE encoder_id = :id"), {"id": encoder_id}

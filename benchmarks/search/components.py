@@ -2,10 +2,10 @@
 
     python benchmarks/search/components.py VECTORS.npy [--rows 200000] [--queries 50]
 
-VECTORS.npy holds stored embeddings, (n, d) float16, as benchmarks/search/data.py writes them. For each
-m the table gives the embeddings whose bound does not rule them out of the 100 most similar (what an
-exact search must read), and the bytes of a compact vector. ``rest`` tells what the last entry, the
-length of what the axes leave out, is worth: without it the same m rules out less.
+VECTORS.npy holds stored embeddings, (n, d) float16, as benchmarks/search/data.py writes them. For
+each m the table gives the embeddings whose bound does not rule them out of the 100 most similar,
+which an exact search must read, the same without the last entry (the length of what the axes leave
+out), and the bytes of a compact vector.
 """
 
 import argparse
@@ -20,6 +20,7 @@ RESULTS = 100
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("vectors")
     parser.add_argument("--rows", type=int, default=200_000)

@@ -44,5 +44,5 @@ def test_connect_when_its_module_was_imported_then_is_still_the_function():
 
 
 def test_name_when_there_is_none_then_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="connnect"):
-        _ = skylike.connnect
+    with pytest.raises(AttributeError, match="conect_"):
+        _ = skylike.conect_
