@@ -166,8 +166,15 @@ def _measure(
     )
     if not has_fast_index(connection, record.encoder_id):
         return costs
-    truth = [set(route.fetch(RESULTS).galaxy_ids[:RESULTS].tolist()) for route in routes]
+    truth = [_best(searching, route) for searching, route in zip(searches, routes, strict=True)]
     return _with_fast(costs, searches, truth)
+
+
+def _best(searching: Searching, route: FilterRoute | FastRoute) -> set[int]:
+    """Return the galaxies that a route ranks first."""
+    scored = searching.score(route.fetch(RESULTS).galaxy_ids)
+    order = np.lexsort((scored.galaxy_ids, -scored.scores))
+    return set(scored.galaxy_ids[order[:RESULTS]].tolist())
 
 
 def _scan(searching: Searching) -> None:
@@ -197,10 +204,9 @@ def _with_fast(costs: Costs, searches: Sequence[Searching], truth: Sequence[set[
         recalls, seconds = [], []
         for searching, expected in zip(searches, truth, strict=True):
             start = time.perf_counter()
-            found = FastRoute(searching, candidates).fetch(RESULTS).galaxy_ids
-            searching.score(found)
+            found = _best(searching, FastRoute(searching, candidates))
             seconds.append(time.perf_counter() - start)
-            recalls.append(len(expected & set(found[:RESULTS].tolist())) / max(1, len(expected)))
+            recalls.append(len(expected & found) / max(1, len(expected)))
         costs = replace(
             costs,
             fast_candidates=candidates,
