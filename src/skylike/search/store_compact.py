@@ -27,6 +27,7 @@ from skylike.search.store_statements import (
     nearer_statement,
     nearest_statement,
     ranked_statement,
+    sampled_statement,
     written_ids,
 )
 
@@ -35,6 +36,9 @@ Distances = npt.NDArray[np.float64]
 
 _ENTRIES: Final = {23: np.dtype(">i4"), 701: np.dtype(">f8")}
 """PostgreSQL's integer and double precision (pg_type.oid) as they are sent."""
+
+SAMPLED_ROWS: Final = 4_000
+"""Rows of a sample: a hundred pages, read in a millisecond or two."""
 
 _bases: "WeakKeyDictionary[Engine, dict[tuple[int, object], CompactBasis]]" = WeakKeyDictionary()
 """Bases read before: a megabyte each, the same until an encoder's embeddings are published anew."""
@@ -60,6 +64,16 @@ def fetch_compared(
     """Compare up to ``limit`` matching rows by compact vectors: identifiers and distances (n,)."""
     ids, distances = read_arrays(connection, compared_statement(scope, half, limit=limit))
     return ids, distances
+
+
+def fetch_share(connection: Connection, scope: Scope, *, rows: int) -> float:
+    """Estimate the share of the rows that match, from about :data:`SAMPLED_ROWS` of them.
+
+    Never below what so small a sample can tell from none.
+    """
+    percent = min(100.0, 100.0 * SAMPLED_ROWS / max(rows, 1))
+    total, matching = connection.execute(sampled_statement(scope, percent=percent)).one()
+    return max(int(matching), 1) / max(int(total), 1)
 
 
 def fetch_nearest(

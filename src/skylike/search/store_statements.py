@@ -182,6 +182,16 @@ def compared_statement(
     )
 
 
+def sampled_statement(scope: Scope, *, percent: float) -> Select[tuple[int, int]]:
+    """Count rows of some random pages, and those among them that match."""
+    name = VectorTables(scope.encoder_id).compact
+    columns = [sa.column(c.name, c.type) for c in embedding_compact.columns]
+    whole = sa.table(name, *columns, schema=SCHEMA)
+    c = sa.tablesample(whole, sa.func.system(sa.literal(percent)), name="c", seed=sa.literal(1))
+    matching = sa.func.count().filter(*_conditions(c, scope))
+    return sa.select(sa.func.count(), matching).select_from(_joined(c, scope))
+
+
 def nearest_statement(
     scope: Scope, half: npt.NDArray[np.float16], *, limit: int, farthest: bool
 ) -> Select[tuple[int, float]]:

@@ -298,6 +298,28 @@ def test_fast_route_is_taken_only_where_allowed_and_finds_nearly_all(engine, fas
     assert np.mean(recalls) >= 0.98
 
 
+def test_fast_route_when_the_index_would_give_mostly_rows_that_do_not_match_is_not_taken(
+    engine, fast_sky
+):
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "UPDATE skylike.search_calibration SET seconds_fixed = 0.01, fast_seconds = 0.02,"
+                " seconds_per_match = 1e-6, seconds_per_row = 1e-7"
+            )
+        )
+
+    # 30 ms for all rows exactly, 20 by the index; of a cut that 40 % meet 24 and 35 ms.
+    wide = search(engine, Query(galaxies=(1,), k=100, fast=True))
+    narrow = answer(
+        engine, Query(galaxies=(1,), k=100, where="mag_r < 16.4", fast=True), explain=True
+    )
+
+    assert wide.provenance.route == "fast"
+    assert narrow.result.provenance.route == "filter"
+    assert "% by a sample" in narrow.explanation
+
+
 def test_fast_route_when_the_cut_is_narrow_compares_all_that_match(engine, fast_sky):
     result = search(engine, Query(galaxies=(1,), k=100, where="mag_r < 14.2", fast=True))
 

@@ -128,6 +128,8 @@ class FilterRoute:
         search = self._searching
         if not self.has_all and self._kept == 0:
             self._compare_all(max(FIRST_KEPT, 4 * limit))
+        if self.has_all and self.known <= limit + limit // 2:
+            return Candidates(self._ids, -np.inf)
         while not self._is_direct:
             self._refine(min(_AT_ONCE * limit, self.known))
             least = -np.inf

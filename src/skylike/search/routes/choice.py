@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from skylike.embeddings.store_indexes import has_fast_index
-from skylike.search import store, store_calibration
+from skylike.search import store, store_calibration, store_compact
 from skylike.search.exact import Ranking, certified_ranking
 from skylike.search.routes import by_filter, by_index, by_list, costs
 from skylike.search.routes.by_filter import COUNT_LIMIT, FilterRoute
@@ -96,11 +96,18 @@ def _options(
         )
         return [Option(by_filter.ROUTE, seconds, f"{exact.known:,} rows match, all compared")]
     rows = max(searching.record.n_embedded, COUNT_LIMIT)
-    seconds = costs.filter_seconds(used, rows=rows, matched=rows, wanted=searching.wanted)
-    by_cut = Option(
-        by_filter.ROUTE, seconds, f"more than {COUNT_LIMIT:,} of {rows:,} rows match, at most all"
+    share, guess = 1.0, "at most all"
+    if searching.query.fast and not searching.scope.is_everything:
+        share = store_compact.fetch_share(searching.connection, searching.scope, rows=rows)
+        share = min(1.0, max(share, COUNT_LIMIT / rows))
+        guess = f"about {100 * share:.2g} % by a sample"
+    seconds = costs.filter_seconds(
+        used, rows=rows, matched=round(share * rows), wanted=searching.wanted
     )
-    return [_list_option(searching, run, used), by_cut, _fast_option(searching, used)]
+    by_cut = Option(
+        by_filter.ROUTE, seconds, f"more than {COUNT_LIMIT:,} of {rows:,} rows match, {guess}"
+    )
+    return [_list_option(searching, run, used), by_cut, _fast_option(searching, used, share)]
 
 
 def _list_option(searching: Searching, run: PublishedRun | None, used: Costs) -> Option:
@@ -116,7 +123,7 @@ def _list_option(searching: Searching, run: PublishedRun | None, used: Costs) ->
     return Option(by_list.ROUTE, seconds, f"neighbor run {run.run_id} holds {run.k} galaxies")
 
 
-def _fast_option(searching: Searching, used: Costs) -> Option:
+def _fast_option(searching: Searching, used: Costs, share: float) -> Option:
     if not searching.query.fast:
         return Option(by_index.ROUTE, None, "approximate answers were not allowed (--fast)")
     if searching.query.least_similar:
@@ -135,9 +142,9 @@ def _fast_option(searching: Searching, used: Costs) -> Option:
         )
     if not has_fast_index(searching.connection, searching.scope.encoder_id):
         return Option(by_index.ROUTE, None, "the approximate index is gone; calibrate again")
-    return Option(
-        by_index.ROUTE, used.fast_seconds, f"approximate, expected recall {used.fast_recall:.3f}"
-    )
+    # The index gives rows whether they match or not: it goes on until enough of them do.
+    seconds = used.fixed + max(0.0, used.fast_seconds - used.fixed) / share
+    return Option(by_index.ROUTE, seconds, f"approximate, expected recall {used.fast_recall:.3f}")
 
 
 def _follow(
