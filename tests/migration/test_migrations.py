@@ -12,11 +12,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
+from search_factory import fill, random_units, scattered_sky
 from skylike.database import migrate
 from skylike.database.documents import describe_schema
 from skylike.database.engine import SCHEMA
 from skylike.database.tables import PgSnapshot, Xid8, metadata
 from skylike.errors import ConflictError, SchemaOutOfDateError
+from skylike.search.query import Query
+from skylike.search.search import search
 
 
 def described(engine: Engine) -> str:
@@ -215,3 +218,26 @@ def test_tables_in_python_when_counted_then_are_all_of_the_database(connection: 
     ).all()
 
     assert {table.name for table in metadata.tables.values()} == set(found) - {"alembic_version"}
+
+
+def test_compact_vectors_that_were_there_before_get_the_new_columns(engine: Engine):
+    fill(engine, scattered_sky(random_units(40, 8)))
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE galaxy SET type = 'SER', z_phot = galaxy_id / 100.0"))
+    before = search(engine, Query(galaxies=(3,), where="z_phot < 0.3 AND type = 'SER'")).rows
+
+    migrate.downgrade(engine, "0005")
+    migrate.upgrade(engine)
+
+    with engine.connect() as connection:
+        differing = connection.scalar(
+            sa.text(
+                "SELECT count(*) FROM embedding_compact AS c JOIN galaxy AS g USING (galaxy_id)"
+                " WHERE (c.survey_id, c.z_phot, c.type) IS DISTINCT FROM"
+                " (g.survey_id, g.z_phot, g.type)"
+            )
+        )
+    assert differing == 0
+    assert (
+        search(engine, Query(galaxies=(3,), where="z_phot < 0.3 AND type = 'SER'")).rows == before
+    )

@@ -27,7 +27,7 @@ class PublishedRun:
     recall
         As measured on a sample when the run was built.
     is_certain
-        Was what the run has seen recorded? Not by versions before 0.2.
+        Was it recorded what the run has seen? Runs made before migration 0006 did not.
     """
 
     run_id: int
