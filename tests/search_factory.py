@@ -1,6 +1,7 @@
 """A small searchable database: galaxies with synthetic vectors, without images or a network."""
 
 import dataclasses
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -213,3 +214,15 @@ def fill(engine: Engine, sky: Sky) -> int:
     encoder_id = insert_encoder(engine, dimension=sky.vectors.shape[1])
     insert_embeddings(engine, encoder_id, sky.vectors)
     return encoder_id
+
+
+def vacuum(engine: Engine, table: str) -> None:
+    """Mark all pages as seen by all; whatever else looks at the database may delay it."""
+    seen = "SELECT relallvisible = relpages FROM pg_class WHERE oid = CAST(:table AS regclass)"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for _ in range(100):
+            connection.execute(sa.text(f"VACUUM (ANALYZE, DISABLE_PAGE_SKIPPING) {table}"))
+            if connection.scalar(sa.text(seen), {"table": table}):
+                return
+            time.sleep(0.1)
+    raise AssertionError(f"{table} never became all visible")

@@ -9,7 +9,7 @@ times and bytes. A method's order changes from question to question; each is ask
 a row untimed first, so that times are of pages in memory. ``--method`` is any of exact, fast, sql,
 plain, faiss; ``--signs`` and ``--hnsw`` add pgvector's HNSW on centered signs (a million galaxies)
 and on whole vectors (200,000); ``--peers FOLDER`` adds LanceDB, DuckDB and qdrant-edge, built there
-(extra `peers`).
+(extra `peers`; all of them, or those named with ``--peer``).
 """
 
 import argparse
@@ -133,6 +133,8 @@ def open_methods(
     if "faiss" in wanted:
         methods.append(peers.faiss_flat(sky))
     for peer in peers.PEERS if options.peers else ():
+        if options.peer and peer.name not in options.peer:
+            continue
         found, cost = peers.open_peer(peer, sky, options.peers / case)
         methods += found
         costs[peer.name] = cost
@@ -215,6 +217,7 @@ def main() -> None:
     parser.add_argument("--signs", action="store_true")
     parser.add_argument("--hnsw", action="store_true")
     parser.add_argument("--peers", type=Path)
+    parser.add_argument("--peer", action="append", choices=[p.name for p in peers.PEERS])
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     report = measure(open_engine(), options.case, options)

@@ -3,7 +3,7 @@
 import numpy as np
 import sqlalchemy as sa
 
-from search_factory import fill, insert_compact, random_units, scattered_sky
+from search_factory import fill, insert_compact, random_units, scattered_sky, vacuum
 from skylike.embeddings.store import fetch_active_encoder
 from skylike.embeddings.store_indexes import build_fast_index, has_fast_index
 from skylike.search.query import Query
@@ -68,8 +68,7 @@ def test_the_approximate_index_when_built_again_takes_the_place_of_the_old_one(e
 def test_a_range_of_magnitudes_is_read_from_the_index_alone(engine):
     magnitudes = np.linspace(14, 22, 20_000)
     encoder_id = fill(engine, scattered_sky(random_units(20_000, 8), mag_r=magnitudes))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"VACUUM ANALYZE skylike.embedding_compact_e{encoder_id}"))
+    vacuum(engine, f"skylike.embedding_compact_e{encoder_id}")
 
     where = "mag_r BETWEEN 18 AND 18.1 AND type IS NULL"
     found = answer(engine, Query(galaxies=(1,), where=where), explain=True)
