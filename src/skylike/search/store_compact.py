@@ -72,8 +72,8 @@ def fetch_share(connection: Connection, scope: Scope, *, rows: int) -> float:
     Never below what so small a sample can tell from none.
     """
     percent = min(100.0, 100.0 * SAMPLED_ROWS / max(rows, 1))
-    total, matching = connection.execute(sampled_statement(scope, percent=percent)).one()
-    return max(int(matching), 1) / max(int(total), 1)
+    counts = connection.execute(sampled_statement(scope, percent=percent)).one()
+    return max(int(counts.matching), 1) / max(int(counts.total), 1)
 
 
 def fetch_nearest(

@@ -182,14 +182,15 @@ def compared_statement(
     )
 
 
-def sampled_statement(scope: Scope, *, percent: float) -> Select[tuple[int, int]]:
+def sampled_statement(scope: Scope, *, percent: float) -> Select[Any]:
     """Count rows of some random pages, and those among them that match."""
     name = VectorTables(scope.encoder_id).compact
     columns = [sa.column(c.name, c.type) for c in embedding_compact.columns]
     whole = sa.table(name, *columns, schema=SCHEMA)
     c = sa.tablesample(whole, sa.func.system(sa.literal(percent)), name="c", seed=sa.literal(1))
-    matching = sa.func.count().filter(*_conditions(c, scope))
-    return sa.select(sa.func.count(), matching).select_from(_joined(c, scope))
+    matching = sa.func.count().filter(*_conditions(c, scope)).label("matching")
+    counts: list[ColumnElement[Any]] = [sa.func.count().label("total"), matching]
+    return sa.select(*counts).select_from(_joined(c, scope))
 
 
 def nearest_statement(

@@ -28,20 +28,17 @@ COUNT_LIMIT: Final = 10_000
 FIRST_KEPT: Final = 2_000
 """Rows that the server keeps at first where more match; at least four times those wanted."""
 
+MOST_REFINED: Final = 50_000
+"""Embeddings that are looked up one by one at most; where bounds leave more, all are compared."""
+
 _AT_ONCE: Final = 2
 """So many times the rows wanted are compared in full at first: about as many as 10,000 that match
 need, and cheaper than to ask twice."""
 
-MOST_REFINED: Final = 50_000
-"""Embeddings that are looked up one by one at most; where bounds leave more, all are compared."""
-
-DIRECT_SHARE: Final = 0.3
-"""Share of the matching rows from which on comparing all of them is cheaper than looking them up:
-a scan reads three embeddings in the time of one look-up (our measurement)."""
-
 FIRST_REFINED: Final = 512
-"""Embeddings are compared in full in steps, each doubling what was compared, from this on: the more
-are known, the fewer of the rest need to be."""
+GROWTH: Final = 3
+"""Then embeddings are compared in full in steps, each :data:`GROWTH` times what was compared, 512
+at least: the more are known, the fewer of the rest need to be."""
 
 
 class FilterRoute:
@@ -140,10 +137,10 @@ class FilterRoute:
             needed = int(np.searchsorted(-self._bounds, -least, side="left"))
             if needed == self.known and self._rest > least:
                 self._compare_nearer(least, limit)
-            elif needed > self.refined and self._is_too_many(needed):
+            elif needed > MOST_REFINED:
                 self._is_direct = True
             elif needed > self.refined:
-                self._refine(min(needed, max(2 * self.refined, FIRST_REFINED)))
+                self._refine(min(needed, max(GROWTH * self.refined, FIRST_REFINED)))
             else:
                 return self._near(least)
         return self._compare_directly(limit)
@@ -157,12 +154,6 @@ class FilterRoute:
         if not is_near.all():
             rest = max(rest, float(self._scores[~is_near].max()) + self._searching.error)
         return Candidates(self._ids[: self.refined][is_near], rest)
-
-    def _is_too_many(self, needed: int) -> bool:
-        if needed > MOST_REFINED:
-            return True
-        # Of rows that are not all known, nobody can say what share this is.
-        return self.has_all and needed > max(FIRST_KEPT, DIRECT_SHARE * self.known)
 
     def _compare_nearer(self, least: float, limit: int) -> None:
         """Know all rows that may score more than ``least``, or that they are too many."""
