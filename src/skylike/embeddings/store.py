@@ -96,6 +96,17 @@ def fetch_active_encoder(connection: Connection) -> EncoderRecord:
     return _record(row)
 
 
+def fetch_named_or_active_encoder(connection: Connection, name: str | None) -> EncoderRecord:
+    """Fetch the encoder of this name; without a name the one that searches use.
+
+    Raises
+    ------
+    EncoderNotFoundError
+        No encoder has this name, or none is active.
+    """
+    return fetch_active_encoder(connection) if name is None else fetch_encoder(connection, name)
+
+
 def fetch_encoder_to_embed(connection: Connection, name: str | None) -> EncoderRecord:
     """Fetch the encoder of this name; without a name the active one, or the only one there is.
 

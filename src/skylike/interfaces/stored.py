@@ -7,12 +7,9 @@ from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection
 
 from skylike.embeddings.store import (
     EncoderRecord,
-    fetch_active_encoder,
-    fetch_encoder,
     fetch_encoders,
 )
 from skylike.errors import SettingsError
@@ -23,7 +20,7 @@ from skylike.interfaces.cutout import Cutout, read_cutout
 from skylike.interfaces.neighbors import catalog_row, neighbor_rows
 from skylike.interfaces.rows import Rows
 from skylike.interfaces.vectors import BATCH_ROWS, iter_in_cut, vectors_in_cut, vectors_of_galaxies
-from skylike.search.store import check_filled, fetch_cutouts
+from skylike.search.store import fetch_cutouts, fetch_encoder_to_search
 from skylike.search.store_vocabulary import fetch_vocabulary
 
 
@@ -109,7 +106,7 @@ class Stored(Connected):
         """
         wanted = np.array(arguments.galaxy_ids_of(galaxy), dtype=np.int32)
         with self._reading() as connection:
-            record = _encoder(connection, encoder)
+            record = fetch_encoder_to_search(connection, encoder)
             vectors = vectors_of_galaxies(connection, record, wanted)
         return vectors if arguments.is_several(galaxy) else vectors[0]
 
@@ -135,7 +132,7 @@ class Stored(Connected):
             length: 2 n d bytes of memory.
         """
         with self._reading(arguments.seconds_of(timeout)) as connection:
-            record = _encoder(connection, encoder)
+            record = fetch_encoder_to_search(connection, encoder)
             words = fetch_vocabulary(connection, arguments.definitions_of(define))
             return vectors_in_cut(connection, record, words, where=where)
 
@@ -159,7 +156,7 @@ class Stored(Connected):
         if rows < 1:
             raise SettingsError(f"batch_rows={rows} gives no batch; use 1 or more")
         with self._reading(arguments.seconds_of(timeout)) as connection:
-            record = _encoder(connection, encoder)
+            record = fetch_encoder_to_search(connection, encoder)
             words = fetch_vocabulary(connection, arguments.definitions_of(define))
             yield from iter_in_cut(connection, record, words, where=where, batch_rows=rows)
 
@@ -184,12 +181,6 @@ class Stored(Connected):
         """Return the encoders in the order in which they were added."""
         with self._reading() as connection:
             return fetch_encoders(connection)
-
-
-def _encoder(connection: Connection, name: str | None) -> EncoderRecord:
-    record = fetch_active_encoder(connection) if name is None else fetch_encoder(connection, name)
-    check_filled(connection, encoder_id=record.encoder_id, encoder=record.name)
-    return record
 
 
 def _now() -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
-from skylike.embeddings.store import EncoderRecord, fetch_active_encoder, fetch_encoder
+from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encoder
 from skylike.errors import EmptyStageError, NotFoundError, SettingsError
 from skylike.labels import store, store_classifier
 from skylike.labels.classifier import Examples, assign_folds, cross_validate
@@ -124,9 +124,7 @@ def train_classifier(
     check_random(n_random, seed)
     with store_classifier.training_lock(engine, name), connect(engine) as reading:
         trained_at = store_classifier.begin_snapshot(reading)
-        record = (
-            fetch_active_encoder(reading) if encoder is None else fetch_encoder(reading, encoder)
-        )
+        record = fetch_named_or_active_encoder(reading, encoder)
         gathered = gather(reading, record, name, n_random=n_random, seed=seed)
         _check_enough(name, gathered)
         folds = _folds(reading, name, gathered, seed=seed)

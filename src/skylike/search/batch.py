@@ -8,7 +8,6 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from skylike.database.comments import ColumnMeaning
-from skylike.embeddings.store import fetch_active_encoder, fetch_encoder
 from skylike.errors import SettingsError
 from skylike.progress import SILENT, Progress
 from skylike.search import store
@@ -99,12 +98,7 @@ def _parts(
     note = None
     if query.position_table is not None:
         with store.reading(engine, timeout_s=timeout_s) as connection:
-            record = (
-                fetch_active_encoder(connection)
-                if encoder is None
-                else fetch_encoder(connection, encoder)
-            )
-            store.check_filled(connection, encoder_id=record.encoder_id, encoder=record.name)
+            record = store.fetch_encoder_to_search(connection, encoder)
             listed, note = table_examples(
                 connection, query.position_table, record, limit=query.position_limit / 3600
             )

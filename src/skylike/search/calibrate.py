@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from skylike.cuts import GALAXY_KINDS, parse_cut
-from skylike.embeddings.store import EncoderRecord, fetch_active_encoder, fetch_encoder
+from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_indexes import build_fast_index, has_fast_index
 from skylike.progress import SILENT, Progress
 from skylike.search import store, store_calibration, store_compact
@@ -76,12 +76,7 @@ def calibrate(
         There is no such encoder, or nothing to search.
     """
     with store.reading(engine, timeout_s=None) as connection:
-        record = (
-            fetch_active_encoder(connection)
-            if encoder is None
-            else fetch_encoder(connection, encoder)
-        )
-        store.check_filled(connection, encoder_id=record.encoder_id, encoder=record.name)
+        record = store.fetch_encoder_to_search(connection, encoder)
         is_fast = has_fast_index(connection, record.encoder_id)
     if fast_index and not is_fast:
         with progress.task("Build the approximate index", total=1, unit="indexes") as task:
@@ -92,13 +87,13 @@ def calibrate(
         record = replace(record, n_embedded=n)
         ids = store_calibration.fetch_some_galaxies(connection, record.encoder_id, QUERIES)
     fixed = _fixed(engine, record, ids)
-    with store.reading(engine, timeout_s=None) as connection:
-        with progress.task("Measure", total=len(ids), unit="queries") as task:
-            searches = []
-            for galaxy_id in ids:
-                searches.append(_searching(connection, record, galaxy_id))
-                task.advance()
+    with (
+        store.reading(engine, timeout_s=None) as connection,
+        progress.task("Measure", total=len(ids), unit="queries") as task,
+    ):
+        searches = [_searching(connection, record, galaxy_id) for galaxy_id in ids]
         costs = _measure(connection, record, searches, fixed)
+        task.advance(len(ids))
         software = store_calibration.fetch_software(connection)
     with engine.begin() as connection:
         store_calibration.write_costs(

@@ -86,6 +86,20 @@ def cosine_error_bound(dimension: int) -> float:
     return 2 * gamma / (1 - gamma) + 1e-12
 
 
+def count_near(scores: npt.NDArray[np.float64], limit: int, *, error: float) -> int:
+    """Count the rows that may be among the ``limit`` best in truth.
+
+    Parameters
+    ----------
+    scores
+        Falling, (n,), each within ``error`` of the true one.
+    """
+    if limit >= len(scores):
+        return len(scores)
+    # The last of them may be worse by the error, another better by it.
+    return int(np.searchsorted(-scores, -(scores[limit - 1] - 2 * error), side="right"))
+
+
 def score(
     vectors: npt.NDArray[np.float16], target: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:

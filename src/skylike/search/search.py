@@ -11,7 +11,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
 from skylike.database.comments import ColumnMeaning
-from skylike.embeddings.store import EncoderRecord, fetch_active_encoder, fetch_encoder
+from skylike.embeddings.store import EncoderRecord
 from skylike.progress import SILENT, Progress
 from skylike.search import store, store_compact
 from skylike.search.bounds import CompactQuery, of_stored, of_vector
@@ -115,7 +115,7 @@ def answer(
     with store.reading(engine, timeout_s=timeout_s) as connection:
         words = fetch_vocabulary(connection, query.definitions)
         cut = parse_where(connection, words, query.where)
-        record = _encoder(connection, encoder)
+        record = store.fetch_encoder_to_search(connection, encoder)
         with clock.step("examples"):
             located = locate(connection, query, record, device=device, progress=progress)
             examples = unique(located.examples)
@@ -160,13 +160,6 @@ def answer(
         time=datetime.now(UTC),
     )
     return Answer(SearchResult(rows, meanings, provenance), tuple(examples), explanation)
-
-
-def _encoder(connection: Connection, name: str | None) -> EncoderRecord:
-    record = fetch_active_encoder(connection) if name is None else fetch_encoder(connection, name)
-    if record.embedded_at is None or not record.n_embedded:
-        store.check_filled(connection, encoder_id=record.encoder_id, encoder=record.name)
-    return record
 
 
 def _target(

@@ -5,23 +5,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from skylike.cuts.sphere import unit_vectors
+
+__all__ = ["keep_separated", "nearest_separation", "separations", "unit_vectors"]
+
 _FEW: Final = 32
 """Up to so many anchors are compared one by one; a tree of more is worth its making."""
-
-
-def unit_vectors(
-    ra: npt.NDArray[np.float64], dec: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Turn ICRS positions in degrees, (n,) each, into points on the unit sphere, (n, 3)."""
-    longitude, latitude = np.radians(ra), np.radians(dec)
-    return np.stack(
-        [
-            np.cos(latitude) * np.cos(longitude),
-            np.cos(latitude) * np.sin(longitude),
-            np.sin(latitude),
-        ],
-        axis=-1,
-    )  # (n, 3)
 
 
 def separations(

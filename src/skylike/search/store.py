@@ -23,6 +23,7 @@ from skylike.database.copy import driver_connection, iter_halfvec_rows
 from skylike.database.engine import connect
 from skylike.database.sql_files import statement
 from skylike.database.tables import galaxy
+from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encoder
 from skylike.embeddings.store_tables import VectorTables, qualified
 from skylike.errors import DatabaseError, EmptyStageError
 from skylike.images.index import CutoutIndex
@@ -78,6 +79,22 @@ def _too_slow() -> DatabaseError:
         "the search took longer than the statement timeout; narrow it with --where or --cone, "
         "or allow more with --timeout"
     )
+
+
+def fetch_encoder_to_search(connection: Connection, name: str | None) -> EncoderRecord:
+    """Fetch the encoder of this name, or the active one, and check that it has embeddings.
+
+    Raises
+    ------
+    EncoderNotFoundError
+        No encoder has this name, or none is active.
+    EmptyStageError
+        There is nothing to search; the message names the command that comes next.
+    """
+    record = fetch_named_or_active_encoder(connection, name)
+    if record.embedded_at is None or not record.n_embedded:
+        check_filled(connection, encoder_id=record.encoder_id, encoder=record.name)
+    return record
 
 
 def check_filled(connection: Connection, *, encoder_id: int, encoder: str) -> None:

@@ -115,8 +115,12 @@ def fetch_ranked(
 ) -> tuple[Identifiers, npt.NDArray[np.float64]]:
     """Compare the embeddings of all matching rows in float32: the best ones, and their cosines."""
     # The planner does not see that vectors lie out of line, and takes a serial scan for cheap.
-    for name in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
-        connection.execute(_SET, {"name": name, "value": "0"})
+    _configure(
+        connection,
+        parallel_setup_cost="0",
+        parallel_tuple_cost="0",
+        min_parallel_table_scan_size="0",
+    )
     found = ranked_statement(scope, half, limit=limit, least_similar=least_similar)
     ids, cosines = read_arrays(connection, found)
     return ids, cosines
@@ -196,25 +200,23 @@ def fetch_approximate(
     pgvector looks at the cut after the index has given a row, and goes on until ``limit`` rows
     passed or ``max_scan_tuples`` were seen.
     """
-    scanned = max(20_000, 100 * limit)
-    for name, value in (
-        ("hnsw.ef_search", str(min(1000, max(40, limit)))),
-        ("hnsw.iterative_scan", "relaxed_order"),
-        ("hnsw.max_scan_tuples", str(scanned)),
-        ("hnsw.scan_mem_multiplier", "8"),
-        ("enable_seqscan", "off"),
-        ("enable_bitmapscan", "off"),
-        ("enable_sort", "off"),
-    ):
-        connection.execute(_SET, {"name": name, "value": value})
-    found = approximate_statement(scope, half, limit=limit)
-    ids, distances = read_arrays(connection, found)
-    for name in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
-        connection.execute(_SET, {"name": name, "value": "on"})
+    off = dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_sort"), "off")
+    walk = {
+        "hnsw.ef_search": str(min(1000, max(40, limit))),
+        "hnsw.iterative_scan": "relaxed_order",
+        "hnsw.max_scan_tuples": str(max(20_000, 100 * limit)),
+        "hnsw.scan_mem_multiplier": "8",
+    }
+    _configure(connection, **walk, **off)
+    ids, distances = read_arrays(connection, approximate_statement(scope, half, limit=limit))
+    _configure(connection, **dict.fromkeys(off, "on"))
     return ids, distances
 
 
-_SET: Final = sa.text("SELECT set_config(:name, :value, true)")
+def _configure(connection: Connection, **settings: str) -> None:
+    """Change settings of the server until the transaction ends, all in one statement."""
+    changed = [sa.func.set_config(name, value, True) for name, value in settings.items()]
+    connection.execute(sa.select(*changed))
 
 
 def fetch_basis(connection: Connection, record: EncoderRecord) -> CompactBasis:

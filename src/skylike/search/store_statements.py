@@ -61,18 +61,18 @@ class Scope:
         return self.cut is None and self.cone is None
 
 
+def _partition(name: str, parent: sa.Table) -> sa.TableClause:
+    return sa.table(name, *[sa.column(c.name, c.type) for c in parent.columns], schema=SCHEMA)
+
+
 def compact_table(encoder_id: int) -> sa.FromClause:
     """Return the partition of ``embedding_compact`` that one encoder has, as ``c``."""
-    columns = [sa.column(c.name, c.type) for c in embedding_compact.columns]
-    name = VectorTables(encoder_id).compact
-    return sa.table(name, *columns, schema=SCHEMA).alias("c")
+    return _partition(VectorTables(encoder_id).compact, embedding_compact).alias("c")
 
 
 def vector_table(encoder_id: int) -> sa.FromClause:
     """Return the partition of ``embedding`` that one encoder has, as ``e``."""
-    columns = [sa.column(c.name, c.type) for c in embedding.columns]
-    name = VectorTables(encoder_id).vectors
-    return sa.table(name, *columns, schema=SCHEMA).alias("e")
+    return _partition(VectorTables(encoder_id).vectors, embedding).alias("e")
 
 
 def cut_columns(source: sa.FromClause, scores: frozenset[str]) -> Columns:
@@ -184,9 +184,7 @@ def compared_statement(
 
 def sampled_statement(scope: Scope, *, percent: float) -> Select[Any]:
     """Count rows of some random pages, and those among them that match."""
-    name = VectorTables(scope.encoder_id).compact
-    columns = [sa.column(c.name, c.type) for c in embedding_compact.columns]
-    whole = sa.table(name, *columns, schema=SCHEMA)
+    whole = _partition(VectorTables(scope.encoder_id).compact, embedding_compact)
     c = sa.tablesample(whole, sa.func.system(sa.literal(percent)), name="c", seed=sa.literal(1))
     matching = sa.func.count().filter(*_conditions(c, scope)).label("matching")
     counts: list[ColumnElement[Any]] = [sa.func.count().label("total"), matching]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from skylike.cuts.coordinates import Cone
 from skylike.database.comments import ColumnMeaning
-from skylike.embeddings.store import EncoderRecord, fetch_active_encoder, fetch_encoder
+from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encoder
 from skylike.errors import SettingsError
 from skylike.labels import store as labels_store
 from skylike.labels.classifier import DEFAULT_PENALTY, fit
@@ -136,11 +136,7 @@ def suggest_galaxies(
     with store.reading(engine, timeout_s=timeout_s) as connection:
         words = fetch_vocabulary(connection, query.definitions)
         cut = parse_where(connection, words, query.where)
-        record = (
-            fetch_active_encoder(connection)
-            if encoder is None
-            else fetch_encoder(connection, encoder)
-        )
+        record = fetch_named_or_active_encoder(connection, encoder)
         gathered = gather(connection, record, query.name, n_random=query.n_random, seed=query.seed)
         _check_members(query.name, gathered)
         model = fit(gathered.examples, penalty=DEFAULT_PENALTY)

@@ -11,7 +11,7 @@ import numpy as np
 
 from skylike.search import store_compact
 from skylike.search.bounds import without_rest
-from skylike.search.exact import Candidates
+from skylike.search.exact import Candidates, count_near
 from skylike.search.routes.searching import Searching
 
 ROUTE: Final = "fast"
@@ -40,11 +40,7 @@ class FastRoute:
 
     def fetch(self, limit: int) -> Candidates:
         """Return those that may be among the ``limit`` best candidates; all others are given up."""
-        near = len(self._ids)
-        if limit < near:
-            # Twice the error below the last one, as in the exact route.
-            least = self._cosines[limit - 1] - 2 * self._error
-            near = int(np.searchsorted(-self._cosines, -least, side="right"))
+        near = count_near(self._cosines, limit, error=self._error)
         rest = -np.inf
         if near < len(self._ids):
             rest = float(self._cosines[near]) + self._error

@@ -10,7 +10,7 @@ import numpy as np
 
 from skylike.cuts.ranges import column_range
 from skylike.search import store_compact
-from skylike.search.exact import Candidates
+from skylike.search.exact import Candidates, count_near
 from skylike.search.examples import SAME_DIRECTION
 from skylike.search.routes.searching import Searching
 from skylike.search.store_stale import PublishedRun
@@ -88,11 +88,7 @@ class ListRoute:
 
     def fetch(self, limit: int) -> Candidates:
         """Return the members that may be among the first ``limit``, and bound all others."""
-        near = len(self._ids)
-        if limit < near:
-            # Twice the error below the last one, as in the exact route.
-            least = self._similarities[limit - 1] - 2 * STORED_ERROR
-            near = int(np.searchsorted(-self._similarities, -least, side="right"))
+        near = count_near(self._similarities, limit, error=STORED_ERROR)
         is_longer = near < len(self._ids)
         rest = float(self._similarities[near]) if is_longer else self._last
         return Candidates(self._ids[:near], rest + STORED_ERROR)
