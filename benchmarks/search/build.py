@@ -37,12 +37,12 @@ from skylike.database.copy import driver_connection, halfvec_column
 from skylike.database.engine import make_engine
 from skylike.database.server import owner_url
 from skylike.embeddings import store, store_publication, store_vectors
-from skylike.embeddings.compact import Moments, default_components, project
-from skylike.embeddings.extract import SHARD_ROWS
+from skylike.embeddings.compact import Moments, default_components
+from skylike.embeddings.extract import SHARD_ROWS, stage_compact_vectors
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_vectors import Shard
 from skylike.images.rows import CutoutRows, FileDescription
-from skylike.images.store import write_cutouts
+from skylike.images.store import fetch_cutout_index, write_cutouts
 from skylike.settings import load_settings
 
 BLOCK_ROWS: Final = 16 * SHARD_ROWS
@@ -195,10 +195,9 @@ def copy_raw(
 def cutout_ids(engine: Engine, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Return the cutout of each galaxy."""
     with engine.connect() as connection:
-        rows = connection.execute(sa.text("SELECT galaxy_id, cutout_id FROM skylike.cutout")).all()
-    pairs = np.array([tuple(row) for row in rows], dtype=np.int32)
-    pairs = pairs[np.argsort(pairs[:, 0])]
-    return np.ascontiguousarray(pairs[np.searchsorted(pairs[:, 0], ids), 1])
+        index = fetch_cutout_index(connection, with_galaxy_only=True)
+    order = np.argsort(index.galaxy_id)
+    return index.cutout_id[order[np.searchsorted(index.galaxy_id, ids, sorter=order)]]
 
 
 def publish(
@@ -219,15 +218,8 @@ def publish(
         basis = moments.basis(default_components(record.dimension))
     record = replace(record, compact_components=len(basis.directions))
     none = np.empty(0, dtype=np.int32)
-    slack = 0.0
-    with times.step("compact vectors", len(vectors)), engine.begin() as connection:
-        store_vectors.begin_compact_staging(connection, record)
-        for ids, rows in store_vectors.iter_vectors(
-            engine, record, staged_only=False, without=none
-        ):
-            compact, own_slack = project(rows, basis)
-            slack = max(slack, own_slack)
-            store_vectors.stage_compact(connection, record, ids, compact)
+    with times.step("compact vectors", len(vectors)):
+        slack = stage_compact_vectors(engine, record, basis, none, staged_only=False)
     with times.step("publication", len(vectors)), engine.begin() as connection:
         store_publication.publish_vectors(connection, record, without=none)
         store_publication.publish_compact(connection, record, merge=False, without=none)

@@ -14,19 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from build import open_engine
+from sqlalchemy import Engine
 
-from skylike.database.engine import make_engine
-from skylike.database.server import owner_url
 from skylike.embeddings.checkpoint import load_encoder
 from skylike.embeddings.store import fetch_encoder_to_embed
 from skylike.images.read import iter_pixels
 from skylike.images.store import fetch_cutout_index
-from skylike.settings import load_settings
 
 
-def embed_cutouts(url: str, encoder: str | None, *, device: str) -> npt.NDArray[np.float32]:
+def embed_cutouts(engine: Engine, encoder: str | None, *, device: str) -> npt.NDArray[np.float32]:
     """Return unit embeddings (n, d) of all cutouts; those that show nothing are left out."""
-    with make_engine(url).begin() as connection:
+    with engine.begin() as connection:
         record = fetch_encoder_to_embed(connection, encoder)
         index = fetch_cutout_index(connection)
     network = load_encoder(record.checkpoint, device=device, sha256=record.checkpoint_sha256)
@@ -48,11 +47,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    settings = load_settings()
-    given = None if settings.database_url is None else settings.database_url.get_secret_value()
-    embeddings = embed_cutouts(
-        owner_url(settings.home, given=given), options.encoder, device=options.device
-    )
+    embeddings = embed_cutouts(open_engine(), options.encoder, device=options.device)
     np.save(options.output, embeddings)
     n, d = embeddings.shape
     print(f"{n:,} embeddings of {d} dimensions in {options.output}")

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from skylike.cuts.sphere import unit_vectors
 from skylike.errors import CoordinateError
 
 MAX_VERTICES: Final = 250
@@ -55,7 +56,7 @@ def check_polygon(vertices: Sequence[Vertex]) -> tuple[Vertex, ...]:
         There are less than 3 or more than :data:`MAX_VERTICES`, they do not fit into half of the
         sky, or the polygon touches or crosses itself.
     """
-    places = _unit_vectors(np.array([v.ra for v in vertices]), np.array([v.dec for v in vertices]))
+    places = _corners(vertices)
     if len(vertices) > 1 and np.abs(places[0] - places[-1]).max() < _SAME:
         vertices, places = vertices[:-1], places[:-1]
     if not 3 <= len(vertices) <= MAX_VERTICES:
@@ -92,10 +93,10 @@ def in_polygon(ra: Doubles, dec: Doubles, vertices: Sequence[Vertex]) -> npt.NDA
     ndarray
         (n,) bool. Within a microarcsecond of an edge it may be either.
     """
-    corners = _unit_vectors(np.array([v.ra for v in vertices]), np.array([v.dec for v in vertices]))
+    corners = _corners(vertices)
     middle = _middle(corners)
     outline = _project(corners, middle)  # (m, 2)
-    places = _unit_vectors(ra, dec)  # (n, 3)
+    places = unit_vectors(ra, dec)  # (n, 3)
     is_in_front = places @ middle > _MARGIN / 10
     points = _project(places[is_in_front], middle)  # (k, 2)
     odd = np.zeros(len(points), dtype=bool)
@@ -108,12 +109,8 @@ def in_polygon(ra: Doubles, dec: Doubles, vertices: Sequence[Vertex]) -> npt.NDA
     return inside
 
 
-def _unit_vectors(ra: Doubles, dec: Doubles) -> Doubles:
-    longitude, latitude = np.radians(ra), np.radians(dec)
-    cosine = np.cos(latitude)
-    return np.stack(
-        [cosine * np.cos(longitude), cosine * np.sin(longitude), np.sin(latitude)], axis=-1
-    )  # (n, 3)
+def _corners(vertices: Sequence[Vertex]) -> Doubles:
+    return unit_vectors(np.array([v.ra for v in vertices]), np.array([v.dec for v in vertices]))
 
 
 def _middle(places: Doubles) -> Doubles:

@@ -251,7 +251,7 @@ def _publish_with_basis(
     is_new_basis: bool,
 ) -> EncoderRecord:
     """Make compact vectors and show everything at once; return the record with its slack."""
-    slack = _stage_compact(engine, record, basis, without, staged_only=not is_new_basis)
+    slack = stage_compact_vectors(engine, record, basis, without, staged_only=not is_new_basis)
     if not is_new_basis:
         slack = max(slack, record.compact_slack or 0.0)
     with engine.begin() as connection:
@@ -296,7 +296,7 @@ def _fit(
     return moments.basis(components)
 
 
-def _stage_compact(
+def stage_compact_vectors(
     engine: Engine,
     record: EncoderRecord,
     basis: CompactBasis,
@@ -304,7 +304,15 @@ def _stage_compact(
     *,
     staged_only: bool,
 ) -> float:
-    """Write compact vectors to their staging table; return their slack."""
+    """Write compact vectors to their staging table; return their slack.
+
+    Parameters
+    ----------
+    without
+        Galaxies whose published embedding will go.
+    staged_only
+        Leave the published embeddings aside: their compact vectors stay.
+    """
     slack = 0.0
     with engine.begin() as connection:
         store_vectors.begin_compact_staging(connection, record)

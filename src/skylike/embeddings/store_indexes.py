@@ -93,12 +93,13 @@ def build_fast_index(engine: Engine, record: EncoderRecord) -> None:
 
     Searches and loads go on meanwhile. It ranks by distance: it serves cosines of unit vectors.
     """
-    name = index_name(VectorTables(record.encoder_id).compact, FAST)
+    table = VectorTables(record.encoder_id).compact
+    name = index_name(table, FAST)
     with connect(engine).execution_options(isolation_level="AUTOCOMMIT") as connection:
         _allow_memory(connection, record)
         # What an interrupted build leaves behind is no index, but has its name.
         run(connection, "DROP INDEX CONCURRENTLY IF EXISTS {index}", index=qualified(name))
-        create_fast_index(connection, record, VectorTables(record.encoder_id).compact)
+        create_fast_index(connection, record, table)
         connection.execute(sa.text("RESET ALL"))
 
 

@@ -227,6 +227,28 @@ def iter_vectors(
         yield from iter_halfvec_rows(connection, query, dimension=record.dimension)
 
 
+def iter_vectors_of(
+    connection: Connection,
+    galaxy_ids: GalaxyIds,
+    *,
+    encoder_id: int,
+    dimension: int,
+    batch_rows: int = 1024,
+) -> Iterator[tuple[GalaxyIds, npt.NDArray[np.float16]]]:
+    """Stream the published embeddings of some galaxies, in any order; those without are missing.
+
+    Yields
+    ------
+    tuple
+        Identifiers (b,) and vectors (b, d), b at most ``batch_rows``.
+    """
+    query = sql.SQL(
+        "SELECT galaxy_id, embedding FROM {}"
+        " WHERE encoder_id = {} AND galaxy_id = ANY ({}::integer[])"
+    ).format(qualified("embedding"), sql.Literal(encoder_id), sql.Literal(galaxy_ids.tolist()))
+    yield from iter_halfvec_rows(connection, query, dimension=dimension, batch_rows=batch_rows)
+
+
 def begin_compact_staging(connection: Connection, record: EncoderRecord) -> None:
     """Make an empty table for compact vectors."""
     name = VectorTables(record.encoder_id).compact_staging

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from skylike.catalog.match import ARCSEC_PER_DEG, match_positions
 from skylike.catalog.store import ensure_galaxies, fetch_galaxy_ids
+from skylike.cuts.sphere import unit_vectors
 from skylike.images.index import NO_GALAXY
 from skylike.images.rows import UNKNOWN_ID, CutoutRows
 
@@ -85,8 +86,7 @@ def _first_within(
         np.stack([ra, dec], axis=1), axis=0, return_index=True, return_inverse=True
     )
     distinct = np.sort(firsts)  # (m,) in the order in which they come
-    lon, lat = np.radians(ra[distinct]), np.radians(dec[distinct])
-    unit = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    unit = unit_vectors(ra[distinct], dec[distinct])  # (m, 3)
     chord = 2 * np.sin(np.radians(MATCH_RADIUS_ARCSEC / ARCSEC_PER_DEG) / 2)
     pairs = cKDTree(unit).query_pairs(chord, output_type="ndarray")  # (p, 2), i < j
     for i, j in distinct[pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]]:

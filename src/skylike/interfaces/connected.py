@@ -1,8 +1,7 @@
 """An engine that is closed with the object that holds it."""
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -54,7 +53,5 @@ class Connected:
         place = self._engine.url.render_as_string(hide_password=True)
         return f"<{type(self).__name__}: {place}{state}>"
 
-    @contextmanager
-    def _reading(self, timeout_s: float | None = None) -> Iterator[Connection]:
-        with reading(self.engine, timeout_s=timeout_s) as connection:
-            yield connection
+    def _reading(self, timeout_s: float | None = None) -> AbstractContextManager[Connection]:
+        return reading(self.engine, timeout_s=timeout_s)

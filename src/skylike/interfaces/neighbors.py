@@ -9,6 +9,7 @@ from skylike.embeddings.store import fetch_active_encoder
 from skylike.errors import EmptyStageError, GalaxyNotFoundError, NeighborRunNotFoundError
 from skylike.interfaces import store
 from skylike.interfaces.provenance import Plain
+from skylike.labels.store import fetch_known
 from skylike.search.store import fetch_galaxies, fetch_meanings
 from skylike.search.store_stale import fetch_published_run
 from skylike.search.store_vocabulary import fetch_vocabulary
@@ -25,10 +26,26 @@ def catalog_row(connection: Connection, galaxy_id: int) -> dict[str, object]:
     words = fetch_vocabulary(connection, ())
     rows = fetch_galaxies(connection, np.array([galaxy_id], dtype=np.int32), words).to_pylist()
     if not rows:
-        raise GalaxyNotFoundError(
-            f"galaxy {galaxy_id} is not in the database; look its galaxy_id up in skylike.galaxy"
-        )
+        raise _no_galaxy(galaxy_id)
     return {name: value for name, value in rows[0].items() if value is not None}
+
+
+def check_galaxy(connection: Connection, galaxy_id: int) -> None:
+    """Check that there is a galaxy, without fetching what is known of it.
+
+    Raises
+    ------
+    GalaxyNotFoundError
+        There is none.
+    """
+    if not fetch_known(connection, np.array([galaxy_id])).all():
+        raise _no_galaxy(galaxy_id)
+
+
+def _no_galaxy(galaxy_id: int) -> GalaxyNotFoundError:
+    return GalaxyNotFoundError(
+        f"galaxy {galaxy_id} is not in the database; look its galaxy_id up in skylike.galaxy"
+    )
 
 
 def neighbor_rows(
@@ -52,7 +69,7 @@ def neighbor_rows(
     """
     encoder = fetch_active_encoder(connection)
     run = fetch_published_run(connection, encoder_id=encoder.encoder_id)
-    catalog_row(connection, galaxy_id)
+    check_galaxy(connection, galaxy_id)
     if run is None:
         raise NeighborRunNotFoundError(
             f"no neighbor lists of encoder {encoder.name} are published; "

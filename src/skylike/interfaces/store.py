@@ -77,7 +77,7 @@ def fetch_rows(
     """
     # The binary protocol is twice as fast, and takes one statement at a time.
     with _said(), driver_connection(connection).cursor(binary=True) as cursor:
-        cursor.execute(_as_query(query), parameters)
+        cursor.execute(sql.SQL(query), parameters)
         if cursor.description is None or cursor.pgresult is None:
             raise DatabaseError("the statement gives no rows; only SELECT and its like do")
         names = _distinct([column.name for column in cursor.description])
@@ -92,10 +92,6 @@ def fetch_rows(
     chunks = zip(*batches, strict=True) if batches else ([] for _ in names)
     arrays = [_joined(c, code) for c, code in zip(chunks, codes, strict=True)]
     return pa.table(arrays, names=names), _fetch_meanings(connection, names, origins)
-
-
-def _as_query(query: str) -> sql.SQL:
-    return sql.SQL(query)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from skylike.interfaces import arguments, store
 from skylike.interfaces.arguments import Definitions, Duration, Galaxies
 from skylike.interfaces.connected import Connected
 from skylike.interfaces.cutout import Cutout, read_cutout
-from skylike.interfaces.neighbors import catalog_row, neighbor_rows
+from skylike.interfaces.neighbors import catalog_row, check_galaxy, neighbor_rows
 from skylike.interfaces.rows import Rows
 from skylike.interfaces.vectors import BATCH_ROWS, iter_in_cut, vectors_in_cut, vectors_of_galaxies
 from skylike.search.store import fetch_cutouts, fetch_encoder_to_search
@@ -172,7 +172,7 @@ class Stored(Connected):
         """
         number = arguments.galaxy_id_of(galaxy_id)
         with self._reading() as connection:
-            catalog_row(connection, number)
+            check_galaxy(connection, number)
             active = [record.name for record in fetch_encoders(connection) if record.is_active]
             index = fetch_cutouts(connection, galaxy_ids=[number], encoder="".join(active))
         return read_cutout(index, number)

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 from skylike.embeddings.store import EncoderRecord
+from skylike.embeddings.store_vectors import iter_vectors_of
 from skylike.interfaces import store
 from skylike.search.locate import galaxy_example
-from skylike.search.store import iter_vectors
 from skylike.search.store_vocabulary import parse_where
 from skylike.search.vocabulary import Vocabulary
 
@@ -34,10 +34,10 @@ def vectors_of_galaxies(
     unique, places = np.unique(galaxy_ids, return_inverse=True)
     vectors = np.empty((len(unique), encoder.dimension), dtype=np.float16)  # (u, d)
     missing = np.ones(len(unique), dtype=bool)
-    for ids, some in iter_vectors(
+    for ids, some in iter_vectors_of(
         connection,
+        unique,
         encoder_id=encoder.encoder_id,
-        galaxy_ids=unique,
         dimension=encoder.dimension,
     ):
         rows = np.searchsorted(unique, ids)

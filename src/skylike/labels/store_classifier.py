@@ -16,10 +16,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from skylike.database.copy import copy_into, iter_fixed_rows, iter_halfvec_rows
 from skylike.database.engine import SCHEMA, connect
-from skylike.database.tables import classifier, classifier_score, encoder
+from skylike.database.tables import classifier, classifier_score
 from skylike.embeddings.store import EncoderRecord, hold_lock
 from skylike.labels.classifier import LinearModel
 from skylike.labels.metrics import Metrics
+from skylike.neighbors import store_input
 
 GalaxyIds = npt.NDArray[np.int32]
 Vectors = npt.NDArray[np.float16]
@@ -79,33 +80,10 @@ def fetch_vectors(
 
     Galaxies without an embedding, or with one of length 0, are missing from the answer.
     """
-    query = sql.SQL(
-        "SELECT galaxy_id, embedding FROM {}"
-        " WHERE encoder_id = {} AND galaxy_id = ANY ({}::integer[])"
-    ).format(
-        sql.Identifier(SCHEMA, "embedding"),
-        sql.Literal(record.encoder_id),
-        sql.Literal(galaxy_ids.tolist()),
-    )
-    ids = [np.empty(0, np.int32)]
-    vectors = [np.empty((0, record.dimension), np.float16)]
-    for some_ids, some_vectors in iter_halfvec_rows(
-        connection, query, dimension=record.dimension, batch_rows=_BATCH_ROWS
-    ):
-        has_direction = some_vectors.any(axis=1)
-        ids.append(some_ids[has_direction])
-        vectors.append(some_vectors[has_direction])
-    found = np.concatenate(ids)
-    order = np.argsort(found)
-    return found[order], np.concatenate(vectors)[order]
-
-
-def fetch_embedded_at(connection: Connection, record: EncoderRecord) -> datetime | None:
-    """Fetch when an encoder's embeddings were last published, as this transaction sees it."""
-    found: datetime | None = connection.scalar(
-        sa.select(encoder.c.embedded_at).where(encoder.c.encoder_id == record.encoder_id)
-    )
-    return found
+    ids, vectors = store_input.fetch_vectors(connection, record, galaxy_ids)
+    usable = np.flatnonzero(vectors.any(axis=1))
+    order = usable[np.argsort(ids[usable])]
+    return ids[order], vectors[order]
 
 
 def training_lock(engine: Engine, name: str) -> AbstractContextManager[None]:

@@ -141,7 +141,7 @@ def train_classifier(
             n_folds=int(folds.max()) + 1,
             seed=seed,
             version=version("skylike"),
-            embedded_at=store_classifier.fetch_embedded_at(reading, record),
+            embedded_at=record.embedded_at,
             trained_at=trained_at,
         )
         n_embedded = len(gathered.unlabeled) + gathered.n_members + gathered.n_not_members

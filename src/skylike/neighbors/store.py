@@ -112,9 +112,8 @@ def fetch_runs_with_changes(connection: Connection) -> list[tuple[NeighborRun, C
 
 def create_run(connection: Connection, values: dict[str, object]) -> NeighborRun:
     """Enter a run in state ``building`` and make the table of its lists, closed to readers."""
-    entered = {**values, "state": "building"}
     seen = sa.cast(sa.literal(values.get("input_snapshot"), sa.Text), PgSnapshot)
-    entered["input_snapshot"] = seen
+    entered = {**values, "state": "building", "input_snapshot": seen}
     run_id = connection.execute(
         sa.insert(neighbor_run).values(entered).returning(neighbor_run.c.run_id)
     ).scalar_one()

@@ -16,6 +16,7 @@ from skylike.database.copy import driver_connection, iter_fixed_rows, iter_halfv
 from skylike.database.engine import SCHEMA
 from skylike.database.tables import embedding, galaxy
 from skylike.embeddings.store import EncoderRecord
+from skylike.embeddings.store_vectors import iter_vectors_of
 
 GalaxyIds = npt.NDArray[np.int32]
 
@@ -96,15 +97,14 @@ def fetch_vectors(
     connection: Connection, record: EncoderRecord, galaxy_ids: GalaxyIds
 ) -> tuple[GalaxyIds, npt.NDArray[np.float16]]:
     """Fetch the embeddings of some galaxies; those without one are missing from the answer."""
-    query = sql.SQL(
-        "SELECT galaxy_id, embedding FROM {}"
-        " WHERE encoder_id = {} AND galaxy_id = ANY ({}::integer[])"
-    ).format(
-        sql.Identifier(SCHEMA, "embedding"),
-        sql.Literal(record.encoder_id),
-        sql.Literal(galaxy_ids.tolist()),
+    parts = list(
+        iter_vectors_of(
+            connection,
+            galaxy_ids,
+            encoder_id=record.encoder_id,
+            dimension=record.dimension,
+        )
     )
-    parts = list(iter_halfvec_rows(connection, query, dimension=record.dimension))
     if not parts:
         return np.empty(0, np.int32), np.empty((0, record.dimension), np.float16)
     return np.concatenate([ids for ids, _ in parts]), np.concatenate([rows for _, rows in parts])

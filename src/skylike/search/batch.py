@@ -12,7 +12,7 @@ from skylike.errors import SettingsError
 from skylike.progress import SILENT, Progress
 from skylike.search import store
 from skylike.search.examples import Example
-from skylike.search.locate_table import table_examples
+from skylike.search.locate_table import ARCSEC_PER_DEG, table_examples
 from skylike.search.query import Query
 from skylike.search.result import Provenance, SearchResult
 from skylike.search.search import Answer, answer
@@ -100,7 +100,10 @@ def _parts(
         with store.reading(engine, timeout_s=timeout_s) as connection:
             record = store.fetch_encoder_to_search(connection, encoder)
             listed, note = table_examples(
-                connection, query.position_table, record, limit=query.position_limit / 3600
+                connection,
+                query.position_table,
+                record,
+                limit=query.position_limit / ARCSEC_PER_DEG,
             )
     parts: list[tuple[Query, str | None]] = []
     parts += [(_only(query, galaxies=(galaxy_id,)), None) for galaxy_id in query.galaxies]

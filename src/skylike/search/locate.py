@@ -18,13 +18,11 @@ from skylike.errors import (
 from skylike.progress import SILENT, Progress
 from skylike.search import store
 from skylike.search.examples import Example, normalize, unique
-from skylike.search.locate_table import table_examples
+from skylike.search.locate_table import ARCSEC_PER_DEG, table_examples
 from skylike.search.query import Query
 
 _WIDENING = 8
 """Factor between the cones of a search for the nearest galaxy: 6 steps to the whole sky."""
-
-ARCSEC_PER_DEG = 3600
 
 
 @dataclass(frozen=True, eq=False)

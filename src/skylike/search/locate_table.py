@@ -8,8 +8,8 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 from skylike.embeddings.store import EncoderRecord
+from skylike.embeddings.store_vectors import iter_vectors_of
 from skylike.errors import GalaxyNotFoundError
-from skylike.search import store
 from skylike.search.examples import Example, normalize
 from skylike.search.position_table import PositionTable
 from skylike.search.store_positions import fetch_nearest_of_many
@@ -17,7 +17,7 @@ from skylike.search.store_positions import fetch_nearest_of_many
 NAMED_ROWS: Final = 20
 """Rows that a note names one by one."""
 
-_ARCSEC_PER_DEG: Final = 3600
+ARCSEC_PER_DEG: Final = 3600
 
 
 def table_examples(
@@ -51,7 +51,7 @@ def table_examples(
         if not vector.any():
             undefined.append(row)
             continue
-        away = nearest.separations[n] * _ARCSEC_PER_DEG
+        away = nearest.separations[n] * ARCSEC_PER_DEG
         label = f"row {row} of {table.name} (galaxy {galaxy_id}, {away:.2f} arcsec away)"
         examples.append(
             Example(
@@ -66,7 +66,7 @@ def table_examples(
         )
     lonely = np.delete(table.rows, nearest.places).tolist()
     reasons = {
-        f"no galaxy within {limit * _ARCSEC_PER_DEG:g} arcsec": lonely,
+        f"no galaxy within {limit * ARCSEC_PER_DEG:g} arcsec": lonely,
         f"a galaxy that {encoder.name} has not embedded": bare,
         "a galaxy with a zero embedding, which is like nothing": undefined,
         "no position that can be read": table.unusable_rows,
@@ -84,10 +84,10 @@ def _fetch_stored(
     connection: Connection, galaxy_ids: npt.NDArray[np.int32], encoder: EncoderRecord
 ) -> dict[int, npt.NDArray[np.float16]]:
     """Fetch the stored vectors (d,) of galaxies, by identifier."""
-    batches = store.iter_vectors(
+    batches = iter_vectors_of(
         connection,
+        np.unique(galaxy_ids),
         encoder_id=encoder.encoder_id,
-        galaxy_ids=np.unique(galaxy_ids),
         dimension=encoder.dimension,
     )
     return {

@@ -150,10 +150,10 @@ def _caption(row: Mapping[str, Any]) -> str:
     magnitude = row.get("mag_r")
     brightness = "" if magnitude is None else f"  r {magnitude:.1f}"
     # A suggestion is worth what its score says; its similarity is beside the point.
-    worth = f"{row['similarity']:.3f}" if "reason" not in row else row["reason"]
-    score = f"  {row['score']:.2f}" if "reason" in row else ""
+    is_suggestion = "reason" in row
+    worth = f"{row['reason']}  {row['score']:.2f}" if is_suggestion else f"{row['similarity']:.3f}"
     place = f"query {row['query']}  {row['rank']}" if "query" in row else f"{row['rank']}"
-    return f"{place}  {worth}{score}\ngalaxy {row['galaxy_id']}{brightness}"
+    return f"{place}  {worth}\ngalaxy {row['galaxy_id']}{brightness}"
 
 
 def _fetch_pictures(engine: Engine, galaxy_ids: Sequence[int], *, encoder: str) -> dict[int, Image]:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from skylike.cuts import Derived, value_expression
 from skylike.cuts.derived import SCORE_PREFIX
 from skylike.database.comments import ColumnMeaning, read_meanings
-from skylike.database.copy import driver_connection, iter_halfvec_rows
+from skylike.database.copy import driver_connection
 from skylike.database.engine import connect
 from skylike.database.sql_files import statement
 from skylike.database.tables import galaxy
@@ -177,21 +177,6 @@ def fetch_nearest(
         },
     ).one_or_none()
     return None if row is None else (row.galaxy_id, row.separation)
-
-
-def iter_vectors(
-    connection: Connection, *, encoder_id: int, galaxy_ids: Identifiers, dimension: int
-) -> Iterator[tuple[Identifiers, npt.NDArray[np.float16]]]:
-    """Stream the embeddings of some galaxies, in any order: identifiers (b,) and vectors (b, d)."""
-    if not len(galaxy_ids):
-        return
-    query = sql.SQL(
-        "SELECT galaxy_id, embedding FROM {} WHERE galaxy_id = ANY({}::integer[])"
-    ).format(
-        qualified(VectorTables(encoder_id).vectors),
-        sql.Literal([int(galaxy_id) for galaxy_id in galaxy_ids]),
-    )
-    yield from iter_halfvec_rows(connection, query, dimension=dimension, batch_rows=1024)
 
 
 @dataclass(frozen=True, eq=False)

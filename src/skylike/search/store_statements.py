@@ -148,11 +148,6 @@ def _literal(half: npt.NDArray[np.float16]) -> ColumnElement[Any]:
     return sa.literal(half, HALFVEC(len(half)))
 
 
-def id_array(galaxy_ids: npt.NDArray[np.int32]) -> ColumnElement[Any]:
-    """Return identifiers as an array that is sent as one text: thousands take no time to write."""
-    return sa.cast(sa.literal(written_ids(galaxy_ids), sa.Text), sa.ARRAY(sa.Integer))
-
-
 def written_ids(galaxy_ids: npt.NDArray[np.int32]) -> str:
     """Write identifiers as PostgreSQL writes an array."""
     return "{" + ",".join(map(str, galaxy_ids.tolist())) + "}"
@@ -161,8 +156,8 @@ def written_ids(galaxy_ids: npt.NDArray[np.int32]) -> str:
 def arrays(rows: Select[Any]) -> Select[Any]:
     """Gather each column of a query in one binary array, in the order of the rows.
 
-    :func:`skylike.search.store.read_arrays` decodes them: thousands of rows in one, at the cost of
-    a copy. The arrays are NULL where there are no rows.
+    :func:`skylike.search.store_compact.read_arrays` decodes them: thousands of rows in one, at the
+    cost of a copy. The arrays are NULL where there are no rows.
     """
     found = rows.subquery("found")
     return sa.select(*[sa.func.array_send(sa.func.array_agg(column)) for column in found.c])
@@ -253,7 +248,7 @@ def ranked_statement(
 def approximate_statement(
     scope: Scope, half: npt.NDArray[np.float16], *, limit: int
 ) -> Select[tuple[int, float]]:
-    """Take the nearest rows from the approximate index on compact vectors (see store.indexing)."""
+    """Take the nearest rows from the approximate index on compact vectors of ``--fast``."""
     c = compact_table(scope.encoder_id)
     typed = sa.cast(c.c.compact, HALFVEC(len(half)))
     compared: Compared = typed.op("<->", return_type=DOUBLE_PRECISION())(_literal(half))

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from skylike.catalog.store_derived import fetch_definitions, understood
-from skylike.cuts import GALAXY_KINDS, ColumnKind, Cut, check_derived, parse_definition
-from skylike.cuts.derived import SCORE_PREFIX
+from skylike.cuts import Cut, check_derived, parse_definition
 from skylike.cuts.syntax import HasLabel, iter_values
 from skylike.errors import NotFoundError
 from skylike.labels.names import no_such_label
@@ -24,14 +23,15 @@ def fetch_vocabulary(connection: Connection, definitions: Sequence[str]) -> Voca
         A definition is not understood or nests too many functions, or its name is taken.
     """
     scores = frozenset(fetch_score_names(connection))
-    kinds = dict(GALAXY_KINDS) | {SCORE_PREFIX + name: ColumnKind.NUMBER for name in scores}
     kept = fetch_definitions(connection)
     derived = understood(kept)
+    described = {column.name: column.meaning for column in kept}
+    words = Vocabulary(derived, scores, described)
     for text in definitions:
-        made = parse_definition(text, kinds, derived)
+        made = parse_definition(text, words.kinds, derived)
         check_derived(made, cut_columns(G, scores))
         derived[made.name] = made
-    return Vocabulary(derived, scores, {column.name: column.meaning for column in kept})
+    return words
 
 
 def parse_where(connection: Connection, words: Vocabulary, text: str | None) -> Cut | None:
