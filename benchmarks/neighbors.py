@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import sqlalchemy as sa
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql
@@ -19,6 +20,7 @@ from psycopg import sql
 from skylike.database.copy import driver_connection
 from skylike.database.engine import make_engine
 from skylike.neighbors import store, store_lists
+from skylike.neighbors.input_hashes import row_hashes
 from skylike.neighbors.rescore import Lists
 from skylike.neighbors.search import NeighborSearch, SearchPlan
 from skylike.neighbors.store import NeighborRun
@@ -54,7 +56,8 @@ def make_galaxies(n: int, dimension: int, generator: np.random.Generator) -> Sta
     stored = vectors[order].astype(np.float16)
     norms = np.sqrt((stored.astype(np.float64) ** 2).sum(axis=1))
     center = (stored / norms[:, None]).mean(axis=0)
-    return StagedVectors(ids[order], magnitudes[order], stored, norms, center, 0)
+    hashes = row_hashes(stored, magnitudes[order])
+    return StagedVectors(ids[order], magnitudes[order], stored, norms, center, hashes, 0)
 
 
 def search(staged: StagedVectors, windows: Windows, k: int, engine: str) -> list[Lists]:
@@ -137,29 +140,50 @@ def load_seconds(engine: sa.Engine, lists: list[Lists], staged: StagedVectors, k
         return time.perf_counter() - start
 
 
+def packed(batches: Iterator[pa.RecordBatch]) -> bytes:
+    """Return what COPY is sent for some rows."""
+    first = next(batches)
+    encoder = ArrowToPostgresBinaryEncoder(first.schema)
+    parts = [encoder.write_header(), encoder.write_batch(first)]
+    parts += [encoder.write_batch(batch) for batch in batches]
+    return b"".join([*parts, encoder.finish()])
+
+
 def raw_copy_seconds(engine: sa.Engine, lists: list[Lists], staged: StagedVectors, k: int) -> float:
-    """Send the same bytes to the same kind of table, packed beforehand: the server's share."""
+    """Send the same bytes to the same two tables, packed beforehand: the server's share."""
     seconds = 0.0
     with own_run(engine, k) as run:
-        table = sql.Identifier("skylike", f"neighbor_list_r{run.run_id}")
-        for arrays in in_shards(lists, staged):
-            batch = store_lists.pack_lists(run.run_id, **arrays)
-            encoder = ArrowToPostgresBinaryEncoder(batch.schema)
-            packed = encoder.write_header() + encoder.write_batch(batch) + encoder.finish()
-            query = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(table)
+        for shard in in_shards(lists, staged):
+            ids, lengths = shard["galaxy_ids"], shard["lengths"]
+            rows = {
+                store_lists.LISTS: store_lists.pack_lists(
+                    run.run_id, ids, shard["neighbor_ids"], lengths
+                ),
+                store_lists.SIMILARITIES: store_lists.pack_similarities(
+                    run.run_id, ids, shard["similarities"], lengths
+                ),
+            }
+            data = {
+                store_lists.run_table(parent, run.run_id): packed(batches)
+                for parent, batches in rows.items()
+            }
             with engine.begin() as connection, driver_connection(connection).cursor() as cursor:
                 start = time.perf_counter()
-                with cursor.copy(query) as copy:
-                    copy.write(packed)
+                for table, data_of_table in data.items():
+                    query = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(
+                        sql.Identifier("skylike", table)
+                    )
+                    with cursor.copy(query) as copy:
+                        copy.write(data_of_table)
                 connection.commit()
                 seconds += time.perf_counter() - start
     return seconds
 
 
 def print_load(url: str, lists: list[Lists], staged: StagedVectors, k: int, repeat: int) -> None:
-    """Time the load into neighbor_list and a COPY of the same bytes, in turns."""
+    """Time the load of identifiers and similarities and a COPY of the same bytes, in turns."""
     engine = make_engine(url)
-    times = {"load into neighbor_list": np.inf, "raw COPY of its bytes": np.inf}
+    times = {"load of the lists": np.inf, "raw COPY of its bytes": np.inf}
     for _ in range(repeat):
         for name, load in zip(times, (load_seconds, raw_copy_seconds), strict=True):
             times[name] = min(times[name], load(engine, lists, staged, k))

@@ -169,6 +169,44 @@ $$;
 
 COMMENT ON FUNCTION skylike.copy_galaxy_to_compact() IS 'Keeps the catalog columns of embedding_compact in step with galaxy';
 
+CREATE FUNCTION skylike.decode_similarities(first real, step real, codes bytea) RETURNS real[]
+    LANGUAGE plpgsql IMMUTABLE STRICT COST 5000 PARALLEL SAFE
+    AS $$
+DECLARE
+    highest double precision := first;
+    unit double precision := step;
+    similarities real[] := array_fill(first, ARRAY[length(codes) + 1]);
+    steps integer := 0;
+    code integer;
+    rank integer := 1;
+BEGIN
+    IF position('\xff'::bytea IN codes) = 0 THEN
+        FOR place IN 0 .. length(codes) - 1 LOOP
+            steps := steps + get_byte(codes, place);
+            similarities[place + 2] := highest - unit * steps;
+        END LOOP;
+    ELSE
+        FOR place IN 0 .. length(codes) - 1 LOOP
+            code := get_byte(codes, place);
+            steps := steps + code;
+            IF code < 255 THEN
+                rank := rank + 1;
+                similarities[rank] := highest - unit * steps;
+            END IF;
+        END LOOP;
+        similarities := similarities[1:rank];
+    END IF;
+    -- No cosine is below -1: half a step may lead there.
+    FOR place IN REVERSE cardinality(similarities) .. 1 LOOP
+        EXIT WHEN similarities[place] >= -1;
+        similarities[place] := -1;
+    END LOOP;
+    RETURN similarities;
+END
+$$;
+
+COMMENT ON FUNCTION skylike.decode_similarities(first real, step real, codes bytea) IS 'Similarities of a neighbor list, most similar first, from a row of neighbor_similarity; each within step / 2.';
+
 CREATE TABLE skylike.embedding (
     encoder_id integer NOT NULL,
     galaxy_id integer NOT NULL,
@@ -1183,80 +1221,6 @@ COMMENT ON COLUMN skylike.derived_column.unit IS 'Unit as astropy reads it, or N
 
 COMMENT ON COLUMN skylike.derived_column.created_at IS 'When it was defined; it may use what was defined before [unit=none; ucd=time.creation]';
 
-CREATE TABLE skylike.embedding_compact (
-    encoder_id integer NOT NULL,
-    galaxy_id integer NOT NULL,
-    compact public.halfvec NOT NULL,
-    ra double precision NOT NULL,
-    "dec" double precision NOT NULL,
-    healpix29 bigint NOT NULL,
-    mag_g real,
-    mag_r real,
-    mag_z real,
-    survey_id integer NOT NULL,
-    z_phot real,
-    z_spec real,
-    ebv real,
-    maskbits integer,
-    type text
-)
-PARTITION BY LIST (encoder_id);
-
-COMMENT ON TABLE skylike.embedding_compact IS 'Short vectors for speed, with copies of the columns that cuts use most';
-
-COMMENT ON COLUMN skylike.embedding_compact.encoder_id IS 'Encoder; each has a partition of its own [unit=none; ucd=meta.id]';
-
-COMMENT ON COLUMN skylike.embedding_compact.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
-
-COMMENT ON COLUMN skylike.embedding_compact.compact IS 'First principal components of (embedding - mean), then the length of the rest [unit=none; ucd=stat.fit.param]';
-
-COMMENT ON COLUMN skylike.embedding_compact.ra IS 'Copy of galaxy.ra [unit=deg; ucd=pos.eq.ra]';
-
-COMMENT ON COLUMN skylike.embedding_compact."dec" IS 'Copy of galaxy.dec [unit=deg; ucd=pos.eq.dec]';
-
-COMMENT ON COLUMN skylike.embedding_compact.healpix29 IS 'Copy of galaxy.healpix29 [unit=none; ucd=pos.healpix]';
-
-COMMENT ON COLUMN skylike.embedding_compact.mag_g IS 'Copy of galaxy.mag_g [unit=mag; ucd=phot.mag;em.opt.B]';
-
-COMMENT ON COLUMN skylike.embedding_compact.mag_r IS 'Copy of galaxy.mag_r [unit=mag; ucd=phot.mag;em.opt.R]';
-
-COMMENT ON COLUMN skylike.embedding_compact.mag_z IS 'Copy of galaxy.mag_z [unit=mag; ucd=phot.mag;em.opt.I]';
-
-COMMENT ON COLUMN skylike.embedding_compact.survey_id IS 'Copy of galaxy.survey_id [unit=none; ucd=meta.id;meta.dataset]';
-
-COMMENT ON COLUMN skylike.embedding_compact.z_phot IS 'Copy of galaxy.z_phot [unit=none; ucd=src.redshift.phot]';
-
-COMMENT ON COLUMN skylike.embedding_compact.z_spec IS 'Copy of galaxy.z_spec [unit=none; ucd=src.redshift]';
-
-COMMENT ON COLUMN skylike.embedding_compact.ebv IS 'Copy of galaxy.ebv [unit=mag; ucd=phot.color.excess]';
-
-COMMENT ON COLUMN skylike.embedding_compact.maskbits IS 'Copy of galaxy.maskbits [unit=none; ucd=meta.code.qual]';
-
-COMMENT ON COLUMN skylike.embedding_compact.type IS 'Copy of galaxy.type [unit=none; ucd=src.morph.type]';
-
-CREATE TABLE skylike.encoder_component (
-    encoder_id integer NOT NULL,
-    component integer NOT NULL,
-    direction double precision[] NOT NULL
-);
-
-COMMENT ON TABLE skylike.encoder_component IS 'The principal axes that compact vectors are projected on';
-
-COMMENT ON COLUMN skylike.encoder_component.encoder_id IS 'Encoder [unit=none; ucd=meta.id]';
-
-COMMENT ON COLUMN skylike.encoder_component.component IS 'Number of the axis, from 1, by falling variance [unit=none; ucd=meta.number]';
-
-COMMENT ON COLUMN skylike.encoder_component.direction IS 'Unit vector in the space of the embeddings [unit=none; ucd=stat.fit.param]';
-
-ALTER TABLE skylike.encoder ALTER COLUMN encoder_id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME skylike.encoder_encoder_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
 CREATE TABLE skylike.galaxy (
     galaxy_id integer NOT NULL,
     survey_id integer NOT NULL,
@@ -1414,6 +1378,204 @@ COMMENT ON COLUMN skylike.galaxy.load_id IS 'Catalog load that wrote the row las
 
 COMMENT ON COLUMN skylike.galaxy.updated_at IS 'When the row was last written with new content [unit=none; ucd=time.processing]';
 
+CREATE TABLE skylike.neighbor_run (
+    run_id integer NOT NULL,
+    encoder_id integer NOT NULL,
+    k integer NOT NULL,
+    band text,
+    width double precision,
+    state text DEFAULT 'building'::text NOT NULL,
+    n_galaxies integer,
+    n_without_magnitude integer,
+    n_excluded integer,
+    recall double precision,
+    recall_sample integer,
+    software jsonb NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    published_at timestamp with time zone,
+    input_snapshot pg_snapshot,
+    base_run_id integer,
+    revision integer DEFAULT 0 NOT NULL,
+    updated_at timestamp with time zone,
+    CONSTRAINT neighbor_run_base_check CHECK (((base_run_id IS NULL) OR (state = 'building'::text))),
+    CONSTRAINT neighbor_run_revision_check CHECK ((revision >= 0)),
+    CONSTRAINT neighbor_run_state_check CHECK ((state = ANY (ARRAY['building'::text, 'complete'::text, 'published'::text, 'superseded'::text]))),
+    CONSTRAINT neighbor_run_window_check CHECK (((band IS NULL) = (width IS NULL)))
+);
+
+COMMENT ON TABLE skylike.neighbor_run IS 'One computation of neighbor lists, with what it used and what it proved';
+
+COMMENT ON COLUMN skylike.neighbor_run.run_id IS 'Identifier of the run [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.neighbor_run.encoder_id IS 'Encoder whose embeddings were compared [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.neighbor_run.k IS 'Longest list [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighbor_run.band IS 'Band of the magnitude window, or NULL for none [unit=none; ucd=instr.bandpass]';
+
+COMMENT ON COLUMN skylike.neighbor_run.width IS 'Largest magnitude difference of neighbors, or NULL for none [unit=mag; ucd=phot.mag;stat.max]';
+
+COMMENT ON COLUMN skylike.neighbor_run.state IS 'building, complete, published or superseded [unit=none; ucd=meta.code.status]';
+
+COMMENT ON COLUMN skylike.neighbor_run.n_galaxies IS 'Galaxies with a list [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighbor_run.n_without_magnitude IS 'Galaxies without the magnitude, compared with each other [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighbor_run.n_excluded IS 'Galaxies left out: embedding zero or not finite [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighbor_run.recall IS 'Recall of a random sample of lists against a float64 brute force [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.neighbor_run.recall_sample IS 'Lists in that sample [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighbor_run.software IS 'Versions, device and settings [unit=none; ucd=meta.note]';
+
+COMMENT ON COLUMN skylike.neighbor_run.started_at IS 'Start; catalog rows and embeddings newer than this are not in the lists [unit=none; ucd=time.start]';
+
+COMMENT ON COLUMN skylike.neighbor_run.finished_at IS 'End [unit=none; ucd=time.end]';
+
+COMMENT ON COLUMN skylike.neighbor_run.published_at IS 'When readers began to see it [unit=none; ucd=time.release]';
+
+COMMENT ON COLUMN skylike.neighbor_run.input_snapshot IS 'Transactions that the run has seen the work of [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.neighbor_run.base_run_id IS 'Run that an update under way brings up to date, NULL for all others [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.neighbor_run.revision IS 'How many times updates have changed its lists [unit=none; ucd=meta.version]';
+
+COMMENT ON COLUMN skylike.neighbor_run.updated_at IS 'When it was last brought up to date, NULL if never since it was built [unit=none; ucd=time.processing]';
+
+CREATE TABLE skylike.neighbor_statistic (
+    run_id integer NOT NULL,
+    galaxy_id integer NOT NULL,
+    input_hash bigint NOT NULL,
+    distance real,
+    rarity real,
+    hubness integer NOT NULL,
+    n_mutual smallint NOT NULL,
+    duplicate_group integer
+)
+PARTITION BY LIST (run_id);
+
+COMMENT ON TABLE skylike.neighbor_statistic IS 'What the neighbor lists of a run tell of each galaxy; none of galaxies without a list';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.run_id IS 'Run; each has a partition of its own [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.input_hash IS 'Hash of the embedding and the magnitude that the run compared; tells an update what has changed [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.distance IS 'Distance of the unit vectors, sqrt(2 - 2 cos), to the 20th neighbor (to the k-th where k is less); NULL where the list is shorter [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.rarity IS 'Distance divided by its median among galaxies of like magnitude: 1 is usual, more is rarer; NULL without a distance [unit=none; ucd=stat.value;arith.ratio]';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.hubness IS 'Lists of other galaxies that it is among the first 10 of [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.n_mutual IS 'How many of its first 10 neighbors have it among their first 10 [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighbor_statistic.duplicate_group IS 'Smallest galaxy_id of the rows that seem to be one source: closer than 25.152 arcsec, and 1 - cos at most 0.1 of its mean over all pairs; NULL for most [unit=none; ucd=meta.id]';
+
+CREATE VIEW skylike.duplicate_group AS
+ SELECT s.duplicate_group AS group_id,
+    s.galaxy_id,
+    ( SELECT (count(*))::integer AS count
+           FROM skylike.neighbor_statistic other
+          WHERE ((other.run_id = s.run_id) AND (other.duplicate_group = s.duplicate_group))) AS n_members,
+    skylike.separation(g.ra, g."dec", first.ra, first."dec") AS separation,
+    skylike.similarity(s.galaxy_id, s.duplicate_group) AS similarity
+   FROM ((skylike.neighbor_statistic s
+     LEFT JOIN skylike.galaxy g ON ((g.galaxy_id = s.galaxy_id)))
+     LEFT JOIN skylike.galaxy first ON ((first.galaxy_id = s.duplicate_group)))
+  WHERE ((s.duplicate_group IS NOT NULL) AND (s.run_id = ( SELECT run.run_id
+           FROM (skylike.neighbor_run run
+             JOIN skylike.encoder ON (((encoder.encoder_id = run.encoder_id) AND encoder.is_active)))
+          WHERE (run.state = 'published'::text))));
+
+COMMENT ON VIEW skylike.duplicate_group IS 'Rows of the catalog that seem to be one source: duplicates, and pieces of a shredded galaxy; one row each';
+
+COMMENT ON COLUMN skylike.duplicate_group.group_id IS 'Smallest galaxy_id of the group, which names it [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.duplicate_group.galaxy_id IS 'Galaxy of the group [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.duplicate_group.n_members IS 'Galaxies in the group [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.duplicate_group.separation IS 'Separation on the sky from the galaxy that names the group [unit=deg; ucd=pos.angDistance]';
+
+COMMENT ON COLUMN skylike.duplicate_group.similarity IS 'Cosine of its embedding, as it is now, and that galaxy''s [unit=none; ucd=stat.correlation]';
+
+CREATE TABLE skylike.embedding_compact (
+    encoder_id integer NOT NULL,
+    galaxy_id integer NOT NULL,
+    compact public.halfvec NOT NULL,
+    ra double precision NOT NULL,
+    "dec" double precision NOT NULL,
+    healpix29 bigint NOT NULL,
+    mag_g real,
+    mag_r real,
+    mag_z real,
+    survey_id integer NOT NULL,
+    z_phot real,
+    z_spec real,
+    ebv real,
+    maskbits integer,
+    type text
+)
+PARTITION BY LIST (encoder_id);
+
+COMMENT ON TABLE skylike.embedding_compact IS 'Short vectors for speed, with copies of the columns that cuts use most';
+
+COMMENT ON COLUMN skylike.embedding_compact.encoder_id IS 'Encoder; each has a partition of its own [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.embedding_compact.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.embedding_compact.compact IS 'First principal components of (embedding - mean), then the length of the rest [unit=none; ucd=stat.fit.param]';
+
+COMMENT ON COLUMN skylike.embedding_compact.ra IS 'Copy of galaxy.ra [unit=deg; ucd=pos.eq.ra]';
+
+COMMENT ON COLUMN skylike.embedding_compact."dec" IS 'Copy of galaxy.dec [unit=deg; ucd=pos.eq.dec]';
+
+COMMENT ON COLUMN skylike.embedding_compact.healpix29 IS 'Copy of galaxy.healpix29 [unit=none; ucd=pos.healpix]';
+
+COMMENT ON COLUMN skylike.embedding_compact.mag_g IS 'Copy of galaxy.mag_g [unit=mag; ucd=phot.mag;em.opt.B]';
+
+COMMENT ON COLUMN skylike.embedding_compact.mag_r IS 'Copy of galaxy.mag_r [unit=mag; ucd=phot.mag;em.opt.R]';
+
+COMMENT ON COLUMN skylike.embedding_compact.mag_z IS 'Copy of galaxy.mag_z [unit=mag; ucd=phot.mag;em.opt.I]';
+
+COMMENT ON COLUMN skylike.embedding_compact.survey_id IS 'Copy of galaxy.survey_id [unit=none; ucd=meta.id;meta.dataset]';
+
+COMMENT ON COLUMN skylike.embedding_compact.z_phot IS 'Copy of galaxy.z_phot [unit=none; ucd=src.redshift.phot]';
+
+COMMENT ON COLUMN skylike.embedding_compact.z_spec IS 'Copy of galaxy.z_spec [unit=none; ucd=src.redshift]';
+
+COMMENT ON COLUMN skylike.embedding_compact.ebv IS 'Copy of galaxy.ebv [unit=mag; ucd=phot.color.excess]';
+
+COMMENT ON COLUMN skylike.embedding_compact.maskbits IS 'Copy of galaxy.maskbits [unit=none; ucd=meta.code.qual]';
+
+COMMENT ON COLUMN skylike.embedding_compact.type IS 'Copy of galaxy.type [unit=none; ucd=src.morph.type]';
+
+CREATE TABLE skylike.encoder_component (
+    encoder_id integer NOT NULL,
+    component integer NOT NULL,
+    direction double precision[] NOT NULL
+);
+
+COMMENT ON TABLE skylike.encoder_component IS 'The principal axes that compact vectors are projected on';
+
+COMMENT ON COLUMN skylike.encoder_component.encoder_id IS 'Encoder [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.encoder_component.component IS 'Number of the axis, from 1, by falling variance [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.encoder_component.direction IS 'Unit vector in the space of the embeddings [unit=none; ucd=stat.fit.param]';
+
+ALTER TABLE skylike.encoder ALTER COLUMN encoder_id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME skylike.encoder_encoder_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE skylike.image_file (
     file_id integer NOT NULL,
     path text NOT NULL,
@@ -1462,12 +1624,10 @@ ALTER TABLE skylike.image_file ALTER COLUMN file_id ADD GENERATED BY DEFAULT AS 
 CREATE TABLE skylike.neighbor_list (
     run_id integer NOT NULL,
     galaxy_id integer NOT NULL,
-    neighbor_ids integer[] NOT NULL,
-    similarities real[] NOT NULL
+    neighbor_ids integer[] NOT NULL
 )
 PARTITION BY LIST (run_id);
-ALTER TABLE ONLY skylike.neighbor_list ALTER COLUMN neighbor_ids SET STORAGE EXTERNAL;
-ALTER TABLE ONLY skylike.neighbor_list ALTER COLUMN similarities SET STORAGE EXTERNAL;
+ALTER TABLE ONLY skylike.neighbor_list ALTER COLUMN neighbor_ids SET STORAGE PLAIN;
 
 COMMENT ON TABLE skylike.neighbor_list IS 'The neighbors of a galaxy, most similar first; one row for each galaxy and run';
 
@@ -1477,72 +1637,42 @@ COMMENT ON COLUMN skylike.neighbor_list.galaxy_id IS 'Galaxy [unit=none; ucd=met
 
 COMMENT ON COLUMN skylike.neighbor_list.neighbor_ids IS 'Galaxies most like it, ties by galaxy_id; shorter than k where there are fewer candidates [unit=none; ucd=meta.id]';
 
-COMMENT ON COLUMN skylike.neighbor_list.similarities IS 'Cosine of the embeddings, in the same order [unit=none; ucd=stat.correlation]';
-
-CREATE TABLE skylike.neighbor_run (
+CREATE TABLE skylike.neighbor_similarity (
     run_id integer NOT NULL,
-    encoder_id integer NOT NULL,
-    k integer NOT NULL,
-    band text,
-    width double precision,
-    state text DEFAULT 'building'::text NOT NULL,
-    n_galaxies integer,
-    n_without_magnitude integer,
-    n_excluded integer,
-    recall double precision,
-    recall_sample integer,
-    software jsonb NOT NULL,
-    started_at timestamp with time zone DEFAULT now() NOT NULL,
-    finished_at timestamp with time zone,
-    published_at timestamp with time zone,
-    input_snapshot pg_snapshot,
-    CONSTRAINT neighbor_run_state_check CHECK ((state = ANY (ARRAY['building'::text, 'complete'::text, 'published'::text, 'superseded'::text]))),
-    CONSTRAINT neighbor_run_window_check CHECK (((band IS NULL) = (width IS NULL)))
-);
+    galaxy_id integer NOT NULL,
+    first real,
+    step real NOT NULL,
+    codes bytea NOT NULL
+)
+PARTITION BY LIST (run_id);
+ALTER TABLE ONLY skylike.neighbor_similarity ALTER COLUMN codes SET STORAGE PLAIN;
 
-COMMENT ON TABLE skylike.neighbor_run IS 'One computation of neighbor lists, with what it used and what it proved';
+COMMENT ON TABLE skylike.neighbor_similarity IS 'How similar the neighbors in neighbor_list are, in a byte each; the view neighbor decodes it';
 
-COMMENT ON COLUMN skylike.neighbor_run.run_id IS 'Identifier of the run [unit=none; ucd=meta.id;meta.main]';
+COMMENT ON COLUMN skylike.neighbor_similarity.run_id IS 'Run; each has a partition of its own [unit=none; ucd=meta.id]';
 
-COMMENT ON COLUMN skylike.neighbor_run.encoder_id IS 'Encoder whose embeddings were compared [unit=none; ucd=meta.id]';
+COMMENT ON COLUMN skylike.neighbor_similarity.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
 
-COMMENT ON COLUMN skylike.neighbor_run.k IS 'Longest list [unit=none; ucd=meta.number]';
+COMMENT ON COLUMN skylike.neighbor_similarity.first IS 'Similarity of its most similar neighbor, or NULL without neighbors [unit=none; ucd=stat.correlation]';
 
-COMMENT ON COLUMN skylike.neighbor_run.band IS 'Band of the magnitude window, or NULL for none [unit=none; ucd=instr.bandpass]';
+COMMENT ON COLUMN skylike.neighbor_similarity.step IS 'Similarity that a code of 1 stands for; decoded similarities are within half of it [unit=none; ucd=stat.error]';
 
-COMMENT ON COLUMN skylike.neighbor_run.width IS 'Largest magnitude difference of neighbors, or NULL for none [unit=mag; ucd=phot.mag;stat.max]';
-
-COMMENT ON COLUMN skylike.neighbor_run.state IS 'building, complete, published or superseded [unit=none; ucd=meta.code.status]';
-
-COMMENT ON COLUMN skylike.neighbor_run.n_galaxies IS 'Galaxies with a list [unit=none; ucd=meta.number]';
-
-COMMENT ON COLUMN skylike.neighbor_run.n_without_magnitude IS 'Galaxies without the magnitude, compared with each other [unit=none; ucd=meta.number]';
-
-COMMENT ON COLUMN skylike.neighbor_run.n_excluded IS 'Galaxies left out: embedding zero or not finite [unit=none; ucd=meta.number]';
-
-COMMENT ON COLUMN skylike.neighbor_run.recall IS 'Recall of a random sample of lists against a float64 brute force [unit=none; ucd=stat.value]';
-
-COMMENT ON COLUMN skylike.neighbor_run.recall_sample IS 'Lists in that sample [unit=none; ucd=meta.number]';
-
-COMMENT ON COLUMN skylike.neighbor_run.software IS 'Versions, device and settings [unit=none; ucd=meta.note]';
-
-COMMENT ON COLUMN skylike.neighbor_run.started_at IS 'Start; catalog rows and embeddings newer than this are not in the lists [unit=none; ucd=time.start]';
-
-COMMENT ON COLUMN skylike.neighbor_run.finished_at IS 'End [unit=none; ucd=time.end]';
-
-COMMENT ON COLUMN skylike.neighbor_run.published_at IS 'When readers began to see it [unit=none; ucd=time.release]';
-
-COMMENT ON COLUMN skylike.neighbor_run.input_snapshot IS 'Transactions that the run has seen the work of [unit=none; ucd=meta.id]';
+COMMENT ON COLUMN skylike.neighbor_similarity.codes IS 'For each further neighbor, how many steps its similarity is below the one before; a byte of 255 means add 255 and the next byte [unit=none; ucd=stat.correlation]';
 
 CREATE VIEW skylike.neighbor AS
  SELECT list.galaxy_id,
     (entry.rank)::integer AS rank,
     entry.neighbor_id,
     entry.similarity
-   FROM (((skylike.neighbor_list list
-     JOIN skylike.neighbor_run run ON (((run.run_id = list.run_id) AND (run.state = 'published'::text))))
-     JOIN skylike.encoder ON (((encoder.encoder_id = run.encoder_id) AND encoder.is_active)))
-     CROSS JOIN LATERAL UNNEST(list.neighbor_ids, list.similarities) WITH ORDINALITY entry(neighbor_id, similarity, rank));
+   FROM (skylike.neighbor_list list
+     CROSS JOIN LATERAL UNNEST(list.neighbor_ids, ( SELECT skylike.decode_similarities(coded.first, coded.step, coded.codes) AS decode_similarities
+           FROM skylike.neighbor_similarity coded
+          WHERE ((coded.run_id = list.run_id) AND (coded.galaxy_id = list.galaxy_id)))) WITH ORDINALITY entry(neighbor_id, similarity, rank))
+  WHERE (list.run_id = ( SELECT run.run_id
+           FROM skylike.neighbor_run run
+          WHERE ((run.state = 'published'::text) AND (run.encoder_id = ( SELECT encoder.encoder_id
+                   FROM skylike.encoder
+                  WHERE encoder.is_active)))));
 
 COMMENT ON VIEW skylike.neighbor IS 'The published neighbors of the active encoder, one row each';
 
@@ -1552,7 +1682,35 @@ COMMENT ON COLUMN skylike.neighbor.rank IS 'Rank, 1 is the most similar [unit=no
 
 COMMENT ON COLUMN skylike.neighbor.neighbor_id IS 'Galaxy that looks like it [unit=none; ucd=meta.id]';
 
-COMMENT ON COLUMN skylike.neighbor.similarity IS 'Cosine of the two embeddings [unit=none; ucd=stat.correlation]';
+COMMENT ON COLUMN skylike.neighbor.similarity IS 'Cosine of the two embeddings, to 0.0005 or better; similarity() has all digits [unit=none; ucd=stat.correlation]';
+
+CREATE VIEW skylike.mutual_neighbor AS
+ SELECT mine.galaxy_id,
+    mine.neighbor_id,
+    mine.rank,
+    back.reverse_rank,
+    mine.similarity
+   FROM (skylike.neighbor mine
+     CROSS JOIN LATERAL ( SELECT array_position(theirs.neighbor_ids, mine.galaxy_id) AS reverse_rank
+           FROM skylike.neighbor_list theirs
+          WHERE ((theirs.galaxy_id = mine.neighbor_id) AND (theirs.run_id = ( SELECT run.run_id
+                   FROM (skylike.neighbor_run run
+                     JOIN skylike.encoder ON (((encoder.encoder_id = run.encoder_id) AND encoder.is_active)))
+                  WHERE (run.state = 'published'::text))))
+         OFFSET 0) back)
+  WHERE (back.reverse_rank IS NOT NULL);
+
+COMMENT ON VIEW skylike.mutual_neighbor IS 'Published neighbors that are in each other''s lists; one row for each of the two';
+
+COMMENT ON COLUMN skylike.mutual_neighbor.galaxy_id IS 'Galaxy whose neighbors these are [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.mutual_neighbor.neighbor_id IS 'Galaxy in its list that has it in its own [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.mutual_neighbor.rank IS 'Rank of the neighbor in the list of the galaxy, 1 is the most similar [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.mutual_neighbor.reverse_rank IS 'Rank of the galaxy in the list of the neighbor [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.mutual_neighbor.similarity IS 'Cosine of the two embeddings [unit=none; ucd=stat.correlation]';
 
 ALTER TABLE skylike.neighbor_run ALTER COLUMN run_id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME skylike.neighbor_run_run_id_seq
@@ -1579,6 +1737,33 @@ COMMENT ON COLUMN skylike.neighbor_shard.shard IS 'Number of the shard, from 0 [
 COMMENT ON COLUMN skylike.neighbor_shard.n_galaxies IS 'Lists in it [unit=none; ucd=meta.number]';
 
 COMMENT ON COLUMN skylike.neighbor_shard.finished_at IS 'When [unit=none; ucd=time.end]';
+
+CREATE VIEW skylike.neighborhood AS
+ SELECT galaxy_id,
+    distance,
+    rarity,
+    hubness,
+    n_mutual,
+    duplicate_group
+   FROM skylike.neighbor_statistic s
+  WHERE (run_id = ( SELECT run.run_id
+           FROM (skylike.neighbor_run run
+             JOIN skylike.encoder ON (((encoder.encoder_id = run.encoder_id) AND encoder.is_active)))
+          WHERE (run.state = 'published'::text)));
+
+COMMENT ON VIEW skylike.neighborhood IS 'What the published neighbor lists of the active encoder tell of each galaxy';
+
+COMMENT ON COLUMN skylike.neighborhood.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id;meta.main]';
+
+COMMENT ON COLUMN skylike.neighborhood.distance IS 'Distance of the unit vectors, sqrt(2 - 2 cos), to the 20th neighbor (to the k-th where k is less); NULL where the list is shorter [unit=none; ucd=stat.value]';
+
+COMMENT ON COLUMN skylike.neighborhood.rarity IS 'Distance divided by its median among galaxies of like magnitude: 1 is usual, more is rarer; NULL without a distance [unit=none; ucd=stat.value;arith.ratio]';
+
+COMMENT ON COLUMN skylike.neighborhood.hubness IS 'Lists of other galaxies that it is among the first 10 of [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighborhood.n_mutual IS 'How many of its first 10 neighbors have it among their first 10 [unit=none; ucd=meta.number]';
+
+COMMENT ON COLUMN skylike.neighborhood.duplicate_group IS 'group_id in duplicate_group where it seems to be a duplicate or a piece, else NULL [unit=none; ucd=meta.id]';
 
 CREATE TABLE skylike.search_calibration (
     encoder_id integer NOT NULL,
@@ -1713,6 +1898,12 @@ ALTER TABLE ONLY skylike.neighbor_run
 ALTER TABLE ONLY skylike.neighbor_shard
     ADD CONSTRAINT neighbor_shard_pkey PRIMARY KEY (run_id, shard);
 
+ALTER TABLE ONLY skylike.neighbor_similarity
+    ADD CONSTRAINT neighbor_similarity_pkey PRIMARY KEY (run_id, galaxy_id);
+
+ALTER TABLE ONLY skylike.neighbor_statistic
+    ADD CONSTRAINT neighbor_statistic_pkey PRIMARY KEY (run_id, galaxy_id);
+
 ALTER TABLE ONLY skylike.search_calibration
     ADD CONSTRAINT search_calibration_pkey PRIMARY KEY (encoder_id);
 
@@ -1746,7 +1937,13 @@ CREATE INDEX galaxy_updated_at_idx ON skylike.galaxy USING brin (updated_at);
 
 CREATE INDEX label_galaxy_idx ON skylike.label USING btree (galaxy_id);
 
+CREATE UNIQUE INDEX neighbor_run_base_idx ON skylike.neighbor_run USING btree (base_run_id) WHERE (base_run_id IS NOT NULL);
+
 CREATE UNIQUE INDEX neighbor_run_published_idx ON skylike.neighbor_run USING btree (encoder_id) WHERE (state = 'published'::text);
+
+CREATE INDEX neighbor_statistic_duplicate_group_idx ON ONLY skylike.neighbor_statistic USING btree (duplicate_group) WHERE (duplicate_group IS NOT NULL);
+
+CREATE INDEX neighbor_statistic_rarity_idx ON ONLY skylike.neighbor_statistic USING btree (rarity DESC NULLS LAST, galaxy_id);
 
 CREATE TRIGGER galaxy_copy_to_compact AFTER UPDATE ON skylike.galaxy REFERENCING NEW TABLE AS new_galaxy FOR EACH STATEMENT EXECUTE FUNCTION skylike.copy_galaxy_to_compact();
 
@@ -1775,6 +1972,9 @@ ALTER TABLE ONLY skylike.label
     ADD CONSTRAINT label_galaxy_fkey FOREIGN KEY (galaxy_id) REFERENCES skylike.galaxy(galaxy_id);
 
 ALTER TABLE ONLY skylike.neighbor_run
+    ADD CONSTRAINT neighbor_run_base_fkey FOREIGN KEY (base_run_id) REFERENCES skylike.neighbor_run(run_id);
+
+ALTER TABLE ONLY skylike.neighbor_run
     ADD CONSTRAINT neighbor_run_encoder_fkey FOREIGN KEY (encoder_id) REFERENCES skylike.encoder(encoder_id);
 
 ALTER TABLE ONLY skylike.neighbor_shard
@@ -1800,6 +2000,9 @@ GRANT ALL ON FUNCTION skylike.close_pairs(ras double precision[], decs double pr
 
 GRANT ALL ON FUNCTION skylike.copy_galaxy_to_compact() TO skylike_reader;
 GRANT ALL ON FUNCTION skylike.copy_galaxy_to_compact() TO skylike_service;
+
+GRANT ALL ON FUNCTION skylike.decode_similarities(first real, step real, codes bytea) TO skylike_reader;
+GRANT ALL ON FUNCTION skylike.decode_similarities(first real, step real, codes bytea) TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.embedding TO skylike_reader;
 GRANT SELECT ON TABLE skylike.embedding TO skylike_service;
@@ -1897,14 +2100,23 @@ GRANT SELECT ON TABLE skylike.cutout TO skylike_service;
 GRANT SELECT ON TABLE skylike.derived_column TO skylike_reader;
 GRANT SELECT ON TABLE skylike.derived_column TO skylike_service;
 
+GRANT SELECT ON TABLE skylike.galaxy TO skylike_reader;
+GRANT SELECT ON TABLE skylike.galaxy TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.neighbor_run TO skylike_reader;
+GRANT SELECT ON TABLE skylike.neighbor_run TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.neighbor_statistic TO skylike_reader;
+GRANT SELECT ON TABLE skylike.neighbor_statistic TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.duplicate_group TO skylike_reader;
+GRANT SELECT ON TABLE skylike.duplicate_group TO skylike_service;
+
 GRANT SELECT ON TABLE skylike.embedding_compact TO skylike_reader;
 GRANT SELECT ON TABLE skylike.embedding_compact TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.encoder_component TO skylike_reader;
 GRANT SELECT ON TABLE skylike.encoder_component TO skylike_service;
-
-GRANT SELECT ON TABLE skylike.galaxy TO skylike_reader;
-GRANT SELECT ON TABLE skylike.galaxy TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.image_file TO skylike_reader;
 GRANT SELECT ON TABLE skylike.image_file TO skylike_service;
@@ -1912,14 +2124,20 @@ GRANT SELECT ON TABLE skylike.image_file TO skylike_service;
 GRANT SELECT ON TABLE skylike.neighbor_list TO skylike_reader;
 GRANT SELECT ON TABLE skylike.neighbor_list TO skylike_service;
 
-GRANT SELECT ON TABLE skylike.neighbor_run TO skylike_reader;
-GRANT SELECT ON TABLE skylike.neighbor_run TO skylike_service;
+GRANT SELECT ON TABLE skylike.neighbor_similarity TO skylike_reader;
+GRANT SELECT ON TABLE skylike.neighbor_similarity TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.neighbor TO skylike_reader;
 GRANT SELECT ON TABLE skylike.neighbor TO skylike_service;
 
+GRANT SELECT ON TABLE skylike.mutual_neighbor TO skylike_reader;
+GRANT SELECT ON TABLE skylike.mutual_neighbor TO skylike_service;
+
 GRANT SELECT ON TABLE skylike.neighbor_shard TO skylike_reader;
 GRANT SELECT ON TABLE skylike.neighbor_shard TO skylike_service;
+
+GRANT SELECT ON TABLE skylike.neighborhood TO skylike_reader;
+GRANT SELECT ON TABLE skylike.neighborhood TO skylike_service;
 
 GRANT SELECT ON TABLE skylike.search_calibration TO skylike_reader;
 GRANT SELECT ON TABLE skylike.search_calibration TO skylike_service;

@@ -8,8 +8,10 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import copy_into, driver_connection, halfvec_column
+from skylike.neighbors.input_hashes import row_hashes
+from skylike.neighbors.search import NeighborSearch, SearchPlan
 from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import order_by_magnitude
+from skylike.neighbors.windows import magnitude_windows, order_by_magnitude
 
 
 def unit_float16(vectors: np.ndarray) -> np.ndarray:
@@ -39,8 +41,25 @@ def stage_in_memory(
         vectors=vectors[order],
         norms=norms,
         center=(exact / norms[:, None]).mean(axis=0),
+        hashes=row_hashes(vectors[order], magnitudes[order]),
         n_excluded=0,
     )
+
+
+def search(staged: StagedVectors, *, width: float | None, **plan) -> dict:
+    """Search all lists: identifiers and similarities by galaxy; ``plan`` as of a SearchPlan."""
+    windows = magnitude_windows(staged.magnitudes, width)
+    lists = {}
+    with NeighborSearch(staged, windows, SearchPlan(**plan)) as neighbors:
+        for found in neighbors.lists(0, len(staged)):
+            ends = np.cumsum(found.lengths)
+            for row, end, length in zip(found.rows, ends, found.lengths, strict=True):
+                own = slice(end - length, end)
+                lists[int(staged.galaxy_ids[row])] = (
+                    staged.galaxy_ids[found.positions[own]],
+                    found.similarities[own],
+                )
+    return lists
 
 
 def brute_force(
@@ -166,9 +185,12 @@ def insert_encoder(
 
 
 def stored_lists(connection: Connection, run_id: int) -> dict[int, tuple[list[int], list[float]]]:
-    """Read the lists of a run from ``neighbor_list``."""
+    """Read the lists of a run as the server decodes them."""
     rows = driver_connection(connection).execute(
-        "SELECT galaxy_id, neighbor_ids, similarities FROM neighbor_list WHERE run_id = %s",
+        "SELECT galaxy_id, neighbor_ids,"
+        " coalesce(decode_similarities(first, step, codes), '{}'::real[])"
+        " FROM neighbor_list JOIN neighbor_similarity USING (run_id, galaxy_id)"
+        " WHERE run_id = %s",
         (run_id,),
     )
     return {row[0]: (row[1], row[2]) for row in rows}

@@ -55,6 +55,9 @@ def write_sheet(
     from skylike.search.pictures import fetch_tiles
 
     tiles = fetch_tiles(session.engine(), examples, result, example_word=example_word)
+    if not tiles.images:
+        typer.echo("No contact sheet is made: no galaxy was found.", err=True)
+        return
     sheet = make_sheet(tiles.images, tiles.captions, title=tiles.title, queries=tiles.queries)
     save_sheet(sheet, path)
     typer.echo(f"Contact sheet: {path}", err=True)

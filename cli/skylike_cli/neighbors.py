@@ -1,23 +1,32 @@
 """``skylike neighbors``: Compute and publish neighbor lists."""
 
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from skylike_cli import session
-
-if TYPE_CHECKING:
-    from skylike.neighbors.build import BuildReport
-    from skylike.neighbors.store import Changes, NeighborRun
-    from skylike.neighbors.verify import Verification
+from skylike_cli.neighbor_words import build_lines, run_lines, update_lines
 
 app = typer.Typer(help="Compute and publish neighbor lists.", no_args_is_help=True)
 
-RunId = Annotated[int, typer.Argument(help="Number of the run, from `skylike neighbors status`.")]
+
+class _Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+_Format = Annotated[_Output, typer.Option("--format", help="Lines for people, or JSON.")]
+RunId = Annotated[
+    int,
+    typer.Argument(metavar="RUN", help="Number of the run, from `skylike neighbors status`."),
+]
 
 
 @app.command()
 def build(
+    *,
     encoder: Annotated[
         str | None, typer.Option(help="Encoder; default: the active or only one.")
     ] = None,
@@ -34,26 +43,78 @@ def build(
             "--publish/--no-publish", help="Let searches see the lists; else `publish RUN` does."
         ),
     ] = True,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Compute the I-th of N parts only, as a task of an array."
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Dask scheduler (tcp://host:port, or its file)."),
+    ] = None,
+    work_folder: Annotated[
+        Path | None, typer.Option(help="For the staged embeddings; default: SKYLIKE_HOME/jobs.")
+    ] = None,
 ) -> None:
-    """Find the exact nearest neighbors of all galaxies; a killed build goes on where it was."""
+    """Find the exact nearest neighbors of all galaxies; a killed build goes on where it was.
+
+    Several processes may build the same lists at the same time: they share the work.
+    """
     from skylike.neighbors.build import NeighborSettings, build_neighbors
     from skylike.neighbors.faiss_library import choose_search_device
+    from skylike.neighbors.job import choose_share
     from skylike.neighbors.search import SearchPlan
 
     settings = NeighborSettings(k=k, band=band if window else None, width=width if window else None)
-    plan = SearchPlan(k=k, device=choose_search_device(device or session.settings().device))
+    share = choose_share(shard, scheduler)
+    wanted = device or session.settings().device
+    # The workers of a cluster have devices of their own.
+    plan = SearchPlan(k=k, device=wanted if scheduler else choose_search_device(wanted))
     report = build_neighbors(
         session.engine(),
         encoder,
         settings=settings,
         plan=plan,
-        work_folder=session.settings().home / "jobs",
+        work_folder=work_folder or session.settings().home / "jobs",
         publish=publish,
+        share=share,
         progress=session.progress(),
     )
-    for line in _told_build(report):
+    for line in build_lines(report):
         typer.echo(line)
-    if not report.verification.is_perfect:
+    if report.verification is not None and not report.verification.is_perfect:
+        raise typer.Exit(1)
+
+
+@app.command()
+def update(
+    run: Annotated[
+        int | None, typer.Option(help="Run; default: the published one of the active encoder.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    work_folder: Annotated[
+        Path | None, typer.Option(help="For the staged embeddings; default: SKYLIKE_HOME/jobs.")
+    ] = None,
+) -> None:
+    """Bring a run's lists up to date with today's galaxies; a killed update goes on where it was.
+
+    The lists are those of a rebuild. Only those that change are computed and written; searches see
+    the old ones until all are there.
+    """
+    from skylike.neighbors.faiss_library import choose_search_device
+    from skylike.neighbors.update import update_neighbors
+
+    report = update_neighbors(
+        session.engine(),
+        run,
+        work_folder=work_folder or session.settings().home / "jobs",
+        device=choose_search_device(device or session.settings().device),
+        progress=session.progress(),
+    )
+    for line in update_lines(report):
+        typer.echo(line)
+    if report.verification is not None and not report.verification.is_perfect:
         raise typer.Exit(1)
 
 
@@ -67,7 +128,7 @@ def status() -> None:
     if not runs:
         typer.echo("There are no neighbor lists yet; run `skylike neighbors build`.")
     for run, changes in runs:
-        for line in _told_run(run, changes):
+        for line in run_lines(run, changes):
             typer.echo(line)
 
 
@@ -98,90 +159,47 @@ def verify(
     ] = None,
     sample: Annotated[int, typer.Option(help="Lists to recompute.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the random sample.")] = 0,
+    output: _Format = _Output.TABLE,
 ) -> None:
-    """Recompute lists of randomly drawn galaxies in float64; exit status 1 if any differs."""
-    from skylike.neighbors.check import check_run
+    """Recompute lists of randomly drawn galaxies in float64; exit status 1 if any is wrong.
+
+    A run is held to the galaxies that it has read: what was added or changed since makes it stale,
+    which is told, and not wrong.
+    """
+    from skylike.neighbors.check import check_json, check_lines, check_run
 
     checked = check_run(
         session.engine(), run, sample=sample, seed=seed, progress=session.progress()
     )
-    typer.echo(f"Run {checked.run.run_id}: {_told_verification(checked.verification)}")
-    stale = _told_changes(checked.run, checked.changes)
-    if stale:
-        typer.echo(stale)
-    if not checked.verification.is_perfect:
+    as_json = output is _Output.JSON
+    typer.echo(check_json(checked) if as_json else "\n".join(check_lines(checked)))
+    if not checked.is_right:
         raise typer.Exit(1)
 
 
-def _told_build(report: "BuildReport") -> list[str]:
-    run = report.run
-    lines = [
-        f"Run {run.run_id}, encoder {run.encoder!r}: {run.n_galaxies:,} lists of at most {run.k}, "
-        f"{_told_window(run)}, in {report.seconds:.0f} s.",
-        f"Sample: {_told_verification(report.verification)}",
-    ]
-    if report.shards_before:
-        lines.append(
-            f"{report.shards_before} of {report.shards} shards were left by an interrupted build."
-        )
-    if run.n_without_magnitude:
-        lines.append(
-            f"{run.n_without_magnitude:,} galaxies without mag_{run.band} were compared "
-            "with each other."
-        )
-    if run.n_excluded:
-        lines.append(f"{run.n_excluded:,} galaxies have no list: their embedding is zero.")
-    if run.state == "published":
-        lines.append("Published.")
-    elif report.verification.is_perfect:
-        lines.append(f"Not published; `skylike neighbors publish {run.run_id}` does it.")
-    else:
-        lines.append("Not published: the sample differs from the truth. Please report this.")
-    return lines
+@app.command()
+def compare(
+    run: RunId,
+    other: Annotated[
+        int | None,
+        typer.Argument(metavar="OTHER", help="Run to compare with; default: the published one."),
+    ] = None,
+    sample: Annotated[int, typer.Option(help="Lists to compare, drawn at random.")] = 1000,
+    all_lists: Annotated[bool, typer.Option("--all", help="Compare all lists.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the random sample.")] = 0,
+    output: _Format = _Output.TABLE,
+) -> None:
+    """Tell how much the lists of two runs have in common, also of different encoders."""
+    from skylike.neighbors.compare import compare_runs
+    from skylike.neighbors.compare_report import comparison_json, comparison_lines
 
-
-def _told_window(run: "NeighborRun") -> str:
-    return f"+-{run.width:g} mag in {run.band}" if run.band else "no magnitude window"
-
-
-def _told_verification(result: "Verification") -> str:
-    return (
-        f"{result.galaxies} lists against float64: recall {result.recall:.6f}, "
-        f"{result.order_errors} order errors, {result.window_violations} window violations, "
-        f"similarities within {result.similarity_error:.1e}."
+    found = compare_runs(
+        session.engine(),
+        run,
+        other,
+        sample=None if all_lists else sample,
+        seed=seed,
+        progress=session.progress(),
     )
-
-
-def _told_changes(run: "NeighborRun", changes: "Changes") -> str:
-    gone = (run.n_galaxies or 0) + (run.n_excluded or 0) - changes.embeddings
-    parts = [
-        (changes.new_embeddings, "embeddings are newer"),
-        (changes.changed_galaxies, "catalog rows have changed"),
-        (max(gone + changes.new_embeddings, 0), "embeddings are gone or replaced"),
-    ]
-    told = [f"{number:,} {what}" for number, what in parts if number]
-    return f"  stale: {', '.join(told)}; build again to bring it up to date" if told else ""
-
-
-def _told_run(run: "NeighborRun", changes: "Changes | None") -> list[str]:
-    lines = [
-        f"Run {run.run_id}  {run.state}  encoder {run.encoder!r}"
-        f"{' (active)' if run.is_active else ''}  k {run.k}  {_told_window(run)}  "
-        f"begun {run.started_at:%Y-%m-%d %H:%M} UTC"
-    ]
-    if run.state == "building":
-        lines.append(
-            f"  {run.galaxies_done:,} of {run.n_galaxies:,} lists done; "
-            "the same build command goes on"
-        )
-        return lines
-    took = (
-        f", {(run.finished_at - run.started_at).total_seconds():.0f} s" if run.finished_at else ""
-    )
-    lines.append(
-        f"  {run.n_galaxies:,} lists ({run.n_without_magnitude:,} without magnitude, "
-        f"{run.n_excluded:,} galaxies excluded){took}; "
-        f"recall {run.recall:.6f} in a sample of {run.recall_sample}"
-    )
-    stale = _told_changes(run, changes) if changes else ""
-    return [*lines, stale] if stale else lines
+    as_json = output is _Output.JSON
+    typer.echo(comparison_json(found) if as_json else "\n".join(comparison_lines(found)))

@@ -10,6 +10,7 @@ from skylike_cli import answers, session
 
 if TYPE_CHECKING:
     from skylike.search.query import Query
+    from skylike.search.rarest import RarestQuery
     from skylike.search.result import SearchResult
     from skylike.search.search import Answer
 
@@ -123,6 +124,15 @@ def search(
             rich_help_panel=_HOW,
         ),
     ] = 0,
+    rarest: Annotated[
+        bool,
+        typer.Option(
+            "--rarest",
+            help="Like no others: those with the farthest neighbors for their magnitude, instead "
+            "of examples.",
+            rich_help_panel=_LIKE,
+        ),
+    ] = False,
     least_similar: Annotated[
         bool,
         typer.Option("--least-similar", help="The least similar instead.", rich_help_panel=_HOW),
@@ -188,13 +198,35 @@ def search(
     """Find galaxies that look like the examples, among those that meet a cut and lie in a cone.
 
     The answer is exact unless --fast is given. Several examples are combined to one direction, and
-    rejects turn it away from what is unwanted. Neither are ever among the results.
+    rejects turn it away from what is unwanted. Neither are ever among the results. With --rarest
+    there are no examples: galaxies that are like no others come first.
     """
     from skylike.cuts.coordinates import parse_cone, parse_position
     from skylike.search.position_table import read_position_table
     from skylike.search.query import Query, read_vectors
+    from skylike.search.rarest import RarestQuery
 
     answers.check_files(format, output, sheet)
+    if rarest:
+        named = (galaxy, position, image, vector, reject, positions is not None, each)
+        if any(named) or least_similar:
+            raise SettingsError(
+                "--rarest ranks by no example; leave out --galaxy, --position, --positions, "
+                "--image, --vector, --reject, --each and --least-similar"
+            )
+        among = RarestQuery(
+            where=where,
+            cone=parse_cone(cone) if cone is not None else None,
+            k=k,
+            offset=offset,
+            min_separation=min_separation,
+            definitions=tuple(define or ()),
+        )
+        found = _find_rarest(among, encoder, timeout, explain=explain)
+        answers.write_rows(found.result, format, output)
+        if sheet is not None:
+            answers.write_sheet(found.result, (), sheet)
+        return
     if each and (explain or sheet is not None):
         raise SettingsError("--explain and --sheet are for one answer; leave out --each")
     query = Query(
@@ -242,6 +274,19 @@ def _answer(
         timeout_s=timeout,
         explain=explain,
         progress=session.progress(),
+    )
+    if found.explanation is not None:
+        typer.echo(found.explanation, err=True)
+    return found
+
+
+def _find_rarest(
+    query: "RarestQuery", encoder: str | None, timeout: float | None, *, explain: bool
+) -> "Answer":
+    from skylike.search.rarest import find_rarest
+
+    found = find_rarest(
+        session.engine(), query, encoder=encoder, timeout_s=timeout, explain=explain
     )
     if found.explanation is not None:
         typer.echo(found.explanation, err=True)

@@ -19,6 +19,9 @@ SELECT
     r.started_at,
     r.finished_at,
     r.published_at,
+    r.base_run_id,
+    r.revision,
+    r.updated_at,
     coalesce(s.shards, 0) AS shards_done,
     coalesce(s.galaxies, 0) AS galaxies_done
 FROM skylike.neighbor_run AS r

@@ -22,6 +22,7 @@ The tree::
       CheckpointError            a checkpoint cannot be read, or fits another recipe
       TrainingError              training cannot go on (NaN loss, full disk)
       ConflictError              another job holds what this one needs
+      ClusterError               a Dask cluster cannot be reached, or its workers do not survive
 
 A message says what happened, to which thing, and what to do next, in one line.
 """
@@ -130,3 +131,7 @@ class TrainingError(SkylikeError):
 
 class ConflictError(SkylikeError):
     """Another running job holds what this one needs."""
+
+
+class ClusterError(SkylikeError):
+    """A Dask cluster cannot be reached, or its workers do not survive what they are given."""

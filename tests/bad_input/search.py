@@ -25,6 +25,11 @@ def _positions(folder: Path) -> None:
     (folder / "wrong.fits").write_text("SIMPLE  = this is not FITS")
 
 
+def _some_of_each(folder: Path) -> None:
+    _vectors(folder)
+    _positions(folder)
+
+
 CASES = [
     BadInput("search by nothing", ("search",), r"nothing to search by; name an example"),
     BadInput(
@@ -242,5 +247,63 @@ CASES = [
         ("search", "--positions", "{folder}/good.csv", "--each"),
         r"no encoder is active",
         _positions,
+    ),
+    *(
+        BadInput(
+            f"the rarest and {named[0]}",
+            ("search", "--rarest", *named),
+            r"--rarest ranks by no example; leave out --galaxy, --position, --positions,",
+            _some_of_each,
+        )
+        for named in (
+            ("--galaxy", "1"),
+            ("--position", "10 10"),
+            ("--positions", "{folder}/good.csv"),
+            ("--image", "{folder}/good.npy"),
+            ("--vector", "{folder}/good.npy"),
+            ("--reject", "1"),
+            ("--each",),
+            ("--least-similar",),
+        )
+    ),
+    BadInput(
+        "the rarest of too many galaxies",
+        ("search", "--rarest", "-k", "10001"),
+        r"ask for 1 to 10000 galaxies",
+    ),
+    BadInput(
+        "the rarest beyond the last page",
+        ("search", "--rarest", "-k", "100", "--offset", "9901"),
+        r"offset=9901 is out of range; with k=100 it may be 0 to 9900",
+    ),
+    BadInput(
+        "the rarest with a negative separation",
+        ("search", "--rarest", "--min-separation", "-3"),
+        r"min_separation=-3 is not an angle",
+    ),
+    BadInput(
+        "the rarest with a cut on an unknown column",
+        ("search", "--rarest", "--where", "mag_rr < 18"),
+        r"mag_rr.*mag_r",
+    ),
+    BadInput(
+        "the rarest in a cone without a radius",
+        ("search", "--rarest", "--cone", "180 0"),
+        r"cone '180 0'",
+    ),
+    BadInput(
+        "the rarest before anything was made",
+        ("search", "--rarest"),
+        r"no encoder is active; train one with `skylike encoder train`",
+    ),
+    BadInput(
+        "the rarest by an unknown encoder",
+        ("search", "--rarest", "--encoder", "nobody"),
+        r"no encoder is named 'nobody'",
+    ),
+    BadInput(
+        "the rarest on a sheet in a folder that is not there",
+        ("search", "--rarest", "--sheet", "{folder}/nowhere/sheet.png"),
+        r"sheet\.png: cannot be written",
     ),
 ]

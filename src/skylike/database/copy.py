@@ -5,7 +5,8 @@ PostgreSQL's binary rows; what Arrow has no type for (halfvec, and arrays at ful
 here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -50,17 +51,34 @@ def copy_into(connection: Connection, table: str, batch: pa.RecordBatch | pa.Tab
     int
         Rows written.
     """
+    copy_batches(connection, table, _chunks(batch))
+    return int(batch.num_rows)
+
+
+def copy_batches(connection: Connection, table: str, batches: Iterable[pa.RecordBatch]) -> None:
+    """Append batches to a table by one binary COPY, each made while the server takes the last in.
+
+    Parameters
+    ----------
+    table
+        As of :func:`copy_into`.
+    batches
+        Of the same columns; small ones stay in the processor's cache.
+    """
+    remaining = iter(batches)
+    first = next(remaining, None)
+    if first is None:
+        return
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.Identifier(*table.split(".")),
-        sql.SQL(", ").join(sql.Identifier(name) for name in batch.schema.names),
+        sql.SQL(", ").join(sql.Identifier(name) for name in first.schema.names),
     )
-    encoder = ArrowToPostgresBinaryEncoder(batch.schema)
+    encoder = ArrowToPostgresBinaryEncoder(first.schema)
     with driver_connection(connection).cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(encoder.write_header())
-        for chunk in _chunks(batch):
-            copy.write(encoder.write_batch(chunk))
+        for batch in chain([first], remaining):
+            copy.write(encoder.write_batch(batch))
         copy.write(encoder.finish())
-    return int(batch.num_rows)
 
 
 def _chunks(batch: pa.RecordBatch | pa.Table) -> Iterator[pa.RecordBatch]:
@@ -124,9 +142,20 @@ def array_column(
     place = np.repeat(starts + header - 2 * first, lengths) + 2 * np.arange(len(values))
     words[place] = 4
     words[place + 1] = values.view(np.int32)
-    offsets = np.concatenate([[0], 4 * ends]).astype(np.int64)
+    return _binaries(words, np.concatenate([[0], 4 * ends]))
+
+
+def bytea_column(values: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> pa.Array:
+    """Pack byte strings: all bytes (sum of lengths,), one string after the other."""
+    return _binaries(values, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _binaries(values: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> pa.Array:
+    # One type for lists of equal and of any lengths: batches of one COPY must have the same.
     return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(words)]
+        pa.large_binary(),
+        len(offsets) - 1,
+        [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(values)],
     )
 
 
@@ -137,9 +166,7 @@ def _equal_arrays(values: npt.NDArray[np.int32] | npt.NDArray[np.float32]) -> pa
     words[:, :5] = (1, 0, _ARRAY_OID[values.dtype.name], length, 1)
     words[:, 5::2] = 4
     words[:, 6::2] = values.view(np.int32)
-    return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(4 * words.shape[1]), n, [None, pa.py_buffer(words)]
-    )
+    return _binaries(words, np.arange(n + 1) * 4 * words.shape[1])
 
 
 def iter_fixed_rows(

@@ -233,6 +233,9 @@ neighbor_run = sa.Table(
     sa.Column("finished_at", _when),
     sa.Column("published_at", _when),
     sa.Column("input_snapshot", PgSnapshot),
+    sa.Column("base_run_id", sa.Integer),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("updated_at", _when),
 )
 
 neighbor_shard = sa.Table(
@@ -250,7 +253,29 @@ neighbor_list = sa.Table(
     sa.Column("run_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("galaxy_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("neighbor_ids", ARRAY(sa.Integer), nullable=False),
-    sa.Column("similarities", ARRAY(REAL), nullable=False),
+)
+
+neighbor_similarity = sa.Table(
+    "neighbor_similarity",
+    metadata,
+    sa.Column("run_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("galaxy_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first", REAL),
+    sa.Column("step", REAL, nullable=False),
+    sa.Column("codes", sa.LargeBinary, nullable=False),
+)
+
+neighbor_statistic = sa.Table(
+    "neighbor_statistic",
+    metadata,
+    sa.Column("run_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("galaxy_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("input_hash", sa.BigInteger, nullable=False),
+    sa.Column("distance", REAL),
+    sa.Column("rarity", REAL),
+    sa.Column("hubness", sa.Integer, nullable=False),
+    sa.Column("n_mutual", sa.SmallInteger, nullable=False),
+    sa.Column("duplicate_group", sa.Integer),
 )
 
 label = sa.Table(

@@ -4,7 +4,7 @@ from dataclasses import fields
 from datetime import datetime
 
 from skylike.cuts.coordinates import Cone
-from skylike.search.result import SUGGEST, TO_INSPECT, Provenance
+from skylike.search.result import RAREST, SUGGEST, TO_INSPECT, Provenance
 from skylike.search.tell import exactness_in_words
 
 Plain = str | int | float | bool | None
@@ -50,9 +50,12 @@ def _plain(value: Plain | Cone | datetime | tuple[str, ...]) -> Plain:
 
 
 def likeness(provenance: Provenance) -> str:
-    """Return what goes on after "galaxies": ``like galaxy 42``, ``least like image ring.jpg``."""
+    """Return what goes on after "galaxies": ``like galaxy 42``, ``least like image ring.jpg``.
+
+    Answers without examples say it themselves: ``rarest for their magnitude in r``.
+    """
     query = provenance.query
-    return query if query.startswith(("least like ", TO_INSPECT)) else f"like {query}"
+    return query if query.startswith(("least like ", TO_INSPECT, RAREST)) else f"like {query}"
 
 
 def summary(provenance: Provenance, *, found: int) -> list[str]:
@@ -80,4 +83,6 @@ def summary(provenance: Provenance, *, found: int) -> list[str]:
 def _exactness(provenance: Provenance) -> str:
     if provenance.route == SUGGEST:
         return "by a classifier"  # there is no exact answer to compare with
+    if provenance.route == RAREST and not provenance.exact:
+        return f"exact when neighbor run {provenance.run_id} began"
     return exactness_in_words(exact=provenance.exact, expected_recall=provenance.expected_recall)

@@ -36,7 +36,7 @@ FORMATS: Final = {
 
 
 class Similar(Rows):
-    """The galaxies most like a query, best first, with how they were found."""
+    """The galaxies most like a query, or the rarest, best first, with how they were found."""
 
     def __init__(self, answer: Answer, fetch_tiles: Callable[[Answer], Tiles]) -> None:
         self._answer, self._fetch_tiles = answer, fetch_tiles
@@ -72,7 +72,7 @@ class Similar(Rows):
 
     @property
     def similarities(self) -> npt.NDArray[np.float64]:
-        """Cosines of their embeddings with the query, (n,) float64."""
+        """Cosines of their embeddings with the query, (n,) float64; the rarest have none."""
         return np.asarray(self["similarity"], dtype=np.float64)
 
     def sheet(self, path: str | Path | None = None, *, columns: int | None = None) -> Image.Image:
@@ -88,13 +88,15 @@ class Similar(Rows):
         Raises
         ------
         SettingsError
-            The file cannot be written.
+            The file cannot be written, or there is no galaxy.
         ImageFileError
             A file of cutouts is gone or damaged.
         """
         if path is not None:
             check_sheet(Path(path))
         tiles = self._fetch_tiles(self._answer)
+        if not tiles.images:
+            raise SettingsError("no galaxy was found, so that there is nothing to draw")
         drawn = make_sheet(
             tiles.images,
             tiles.captions,

@@ -9,11 +9,19 @@ from skylike.interfaces import arguments
 from skylike.interfaces.arguments import Definitions, Duration, Files, Galaxies, Vectors
 from skylike.interfaces.asking import Asked, query_of
 from skylike.interfaces.similar import Similar
-from skylike.interfaces.sky_arguments import Angle, Places, Region, Table
+from skylike.interfaces.sky_arguments import (
+    Angle,
+    Places,
+    Region,
+    Table,
+    arcsec_of,
+    cone_of,
+)
 from skylike.interfaces.stored import Stored
 from skylike.search.batch import answer_each
 from skylike.search.pictures import Tiles, fetch_tiles
 from skylike.search.query import MIN_SEPARATION_ARCSEC, POSITION_LIMIT_ARCSEC
+from skylike.search.rarest import RarestQuery, find_rarest
 from skylike.search.search import Answer, answer
 
 
@@ -172,6 +180,55 @@ class Sky(Stored):
         )
         examples = tuple(example for each in found.answers for example in each.examples)
         return Similar(Answer(found.result, examples, None), self._tiles)
+
+    def rarest(
+        self,
+        *,
+        where: str | None = None,
+        cone: "Region | None" = None,
+        k: SupportsIndex = 10,
+        offset: SupportsIndex = 0,
+        define: "Definitions | None" = None,
+        min_separation: "Angle" = MIN_SEPARATION_ARCSEC,
+        encoder: str | None = None,
+        timeout: "Duration | None" = None,
+    ) -> Similar:
+        """Find the galaxies that are like no others, among those that meet a cut.
+
+        They are ranked by ``rarity``: how far their neighbors are, compared with those of galaxies
+        as bright, when the published neighbor lists were computed.
+
+        Parameters
+        ----------
+        where, cone, k, offset, define, encoder, timeout
+            As for :meth:`similar`.
+        min_separation
+            Galaxies nearer than this on the sky (arcsec) to a rarer one are dropped, 0 keeps all.
+
+        Returns
+        -------
+        Similar
+            With the columns of the view ``neighborhood`` in place of similarity and separation.
+
+        Raises
+        ------
+        SkylikeError
+            With one sentence: of an argument, or no neighbor lists are published.
+        """
+        found = find_rarest(
+            self.engine,
+            RarestQuery(
+                where=where,
+                cone=cone_of(cone),
+                k=arguments.whole_number(k, name="k"),
+                offset=arguments.whole_number(offset, name="offset"),
+                min_separation=arcsec_of(min_separation),
+                definitions=arguments.definitions_of(define) if define is not None else (),
+            ),
+            encoder=encoder,
+            timeout_s=arguments.seconds_of(timeout),
+        )
+        return Similar(found, self._tiles)
 
     def _tiles(self, found: Answer) -> Tiles:
         return fetch_tiles(self.engine, found.examples, found.result)

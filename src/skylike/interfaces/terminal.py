@@ -24,13 +24,15 @@ _DEGREES: Final = ((1.0, "deg", 1.0), (1 / 60, "arcmin", 60.0), (0.0, "arcsec", 
 
 _FORMATS: Final = {
     "similarity": ".4f",
+    "rarity": ".3f",
+    "distance": ".3f",
     "ra": ".5f",
     "dec": "+.5f",
     "z_spec": ".4f",
     "z_phot": ".3f",
 }
 _SHOWN: Final = (
-    *("query", "rank", "galaxy_id", "similarity", "separation", "ra", "dec"),
+    *("query", "rank", "galaxy_id", "similarity", "rarity", "separation", "ra", "dec"),
     *("mag_r", "mag_g", "mag_z"),
     *("z_spec", "z_phot", "survey", "type"),
     *(f"mag_{band}" for band in BANDS if band not in {"g", "r", "z"}),
@@ -62,7 +64,7 @@ def columns_for_people(result: SearchResult) -> list[str]:
         for name in result.rows.column_names
         if name not in GALAXY_KINDS and name not in {*_SHOWN, "query_label"}
     ]
-    shown = [*_SHOWN[:7], *own, *_SHOWN[7:]]
+    shown = [*_SHOWN[:8], *own, *_SHOWN[8:]]
     return [name for name in shown if name in result.rows.column_names and _holds(result, name)]
 
 

@@ -1,37 +1,37 @@
-"""The job: stage embeddings, search shard after shard, check a sample, publish."""
+"""The job: begin a run or join it, compute shards of it, finish it when all are done."""
 
 import logging
-import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
-from skylike.embeddings.store import fetch_encoder_to_embed, hold_lock
+from skylike.embeddings.store import fetch_encoder_to_embed
 from skylike.errors import SettingsError
 from skylike.neighbors import store, store_lists
-from skylike.neighbors.begin import begin
-from skylike.neighbors.job import SHARD_GALAXIES, SHARD_PAIRS, BuildJob, NeighborSettings
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch, SearchPlan
+from skylike.neighbors.begin import StagedInput, begin, staged_input
+from skylike.neighbors.finish import FinishedRun, finish
+from skylike.neighbors.job import (
+    SHARD_GALAXIES,
+    BuildJob,
+    Cluster,
+    NeighborSettings,
+    Part,
+    device_kind,
+)
+from skylike.neighbors.search import SearchPlan
+from skylike.neighbors.shards import plan_shards, search_shards
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.verify import Rules, Verification, verify_lists
-from skylike.neighbors.windows import Windows, cut_shards, magnitude_windows
+from skylike.neighbors.store_locks import hold_turn, open_session, refuse_if_worked_on
+from skylike.neighbors.verify import Verification
 from skylike.progress import SILENT, Progress
 
 __all__ = ["BuildReport", "NeighborSettings", "build_neighbors", "drop_neighbors"]
 
 logger = logging.getLogger(__name__)
-
-RECALL_SAMPLE = 200
-"""Lists that every build checks against float64."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,22 @@ class BuildReport:
     """What a build did."""
 
     run: NeighborRun
-    verification: Verification
+    verification: Verification | None
+    """None where other processes still compute shards, or have finished the run."""
+
     shards: int
+    """Of the run."""
+
     shards_before: int
-    """Found done by an earlier build that was interrupted."""
+    """Found done by earlier builds, or by others at work."""
+
+    shards_here: int
+    """Computed by this process, or by the cluster for it."""
 
     seconds: float
 
 
-def build_neighbors(
+def build_neighbors(  # noqa: PLR0913 - the options of a job, each of its own name
     engine: Engine,
     encoder: str | None = None,
     *,
@@ -55,144 +62,112 @@ def build_neighbors(
     work_folder: Path,
     plan: SearchPlan | None = None,
     publish: bool = True,
-    shard_galaxies: int = SHARD_GALAXIES,
+    share: Part | Cluster | None = None,
+    shard_galaxies: int | None = None,
     progress: Progress = SILENT,
 ) -> BuildReport:
     """Compute the neighbor lists of all embeddings of an encoder, and publish them.
 
     A build that was killed goes on where it was when it is called again with the same settings and
-    the input is still the same; otherwise its remains are removed and it begins anew.
+    the input is still the same; otherwise its remains are removed and it begins anew. Any number
+    of processes, on any number of machines, may build the same lists at the same time: they share
+    the work.
 
     Parameters
     ----------
     encoder
         Name; None takes the active one, or the only one there is.
     work_folder
-        For the staged embeddings (2 d bytes for each galaxy); emptied at the end.
+        For the staged embeddings (2 d bytes for each galaxy), which go when the run is complete.
+        Processes with the same folder share them.
     plan
         How to search; its k must be that of the settings. Default: on the processor.
     publish
         Let readers see the lists at the end. Lists whose sample does not equal the truth are never
         published.
+    share
+        None: compute all that no other process does, and return when the run is complete. A part:
+        compute the shards of that part, and return; who does the last shard of all completes the
+        run. A cluster: let its workers compute, and return when the run is complete.
     shard_galaxies
-        Most lists that are computed and written together.
+        Most lists that are computed and written together; of a run under way it stays what it was.
 
     Raises
     ------
     EmptyStageError
         The encoder has no embeddings.
     ConflictError
-        Another process builds neighbors of this encoder, or readers hold the tables for long.
+        The input has changed, and others work on the run of before, or a part belongs to it; or
+        readers hold the tables for long.
+    ClusterError
+        The cluster cannot be reached, or its workers do not survive.
     """
     started = time.monotonic()
+    if isinstance(share, Cluster):
+        _load_cluster().check_scheduler(share)  # before hours of staging
     with connect(engine) as connection:
         record = fetch_encoder_to_embed(connection, encoder)
     chosen = plan if plan is not None else SearchPlan(k=settings.k)
     if chosen.k != settings.k:
         raise SettingsError(f"the search plan has k = {chosen.k}, the settings {settings.k}")
-    folder = work_folder / f"neighbors-{record.encoder_id}"
-    job = BuildJob(engine, record, settings, chosen, folder, shard_galaxies, progress)
-    with hold_lock(engine, "neighbors build", record.name):
-        run, staged = begin(job)
-        windows = magnitude_windows(staged.magnitudes, settings.width)
-        bounds = cut_shards(windows, galaxies=shard_galaxies, pairs=SHARD_PAIRS)
-        _search_shards(job, run, staged, windows, bounds)
-        verification = _check_sample(job, run, staged)
-        finished = _finish(job, run, staged, verification, publish=publish)
-    shutil.rmtree(folder, ignore_errors=True)
+    rows = shard_galaxies or SHARD_GALAXIES[device_kind(chosen.device)]
+    job = BuildJob(engine, record, settings, chosen, work_folder, rows, progress)
+    with open_session(engine) as session, staged_input(job, session) as given:
+        run = begin(job, session, given, part=share if isinstance(share, Part) else None)
+        n_shards, here = _compute(job, session, run, given, share)
+        ended = _finish_if_done(job, session, run.run_id, n_shards, given, publish=publish)
+        if ended.run.state != "building":
+            given.folder.remove_unless_used()
     seconds = time.monotonic() - started
-    logger.info("neighbor run %d: %d lists in %.0f s", run.run_id, len(staged), seconds)
-    return BuildReport(finished, verification, len(bounds) - 1, run.shards_done, seconds)
+    logger.info("neighbor run %d: %d of %d shards, %.0f s", run.run_id, here, n_shards, seconds)
+    return BuildReport(ended.run, ended.verification, n_shards, run.shards_done, here, seconds)
 
 
-def _search_shards(
+def _load_cluster() -> ModuleType:
+    try:
+        from skylike.neighbors import cluster  # noqa: PLC0415 - dask.distributed is an extra
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"a cluster needs dask.distributed ({error}); pip install 'skylike[dask]', here and "
+            "where the workers run"
+        ) from error
+    return cluster
+
+
+def _compute(
     job: BuildJob,
+    session: Connection,
     run: NeighborRun,
-    staged: StagedVectors,
-    windows: Windows,
-    bounds: npt.NDArray[np.int64],
-) -> None:
-    with connect(job.engine) as connection:
-        done = store_lists.fetch_finished_shards(connection, run.run_id)
-        connection.rollback()
-        with (
-            job.progress.task("Searching neighbors", total=len(staged)) as task,
-            NeighborSearch(staged, windows, job.plan) as search,
-        ):
-            for shard, (start, stop) in enumerate(pairwise(bounds.tolist())):
-                if shard in done:
-                    task.advance(stop - start)
-                    continue
-                found = []
-                for lists in search.lists(start, stop):
-                    found.append(lists)
-                    task.advance(len(lists.rows))
-                with connection.begin():
-                    _write(connection, run.run_id, shard, staged, found)
+    given: StagedInput,
+    share: Part | Cluster | None,
+) -> tuple[int, int]:
+    """Compute what is this process's to do; return how many shards there are, and were computed."""
+    n_shards = len(plan_shards(run, given.vectors))
+    if run.state != "building":
+        return n_shards, 0
+    if isinstance(share, Cluster):
+        search = _load_cluster().search_on_cluster
+        return n_shards, search(job, session, run, given, share)
+    shards = share.shards(n_shards) if share is not None else range(n_shards)
+    here = search_shards(session, run, given.vectors, shards, plan=job.plan, progress=job.progress)
+    return n_shards, here
 
 
-def _write(
-    connection: Connection, run_id: int, shard: int, staged: StagedVectors, found: list[Lists]
-) -> None:
-    store_lists.write_shard(
-        connection,
-        run_id,
-        shard,
-        galaxy_ids=staged.galaxy_ids[np.concatenate([lists.rows for lists in found])],
-        neighbor_ids=staged.galaxy_ids[np.concatenate([lists.positions for lists in found])],
-        similarities=np.concatenate([lists.similarities for lists in found]),
-        lengths=np.concatenate([lists.lengths for lists in found]),
-    )
-
-
-def _check_sample(job: BuildJob, run: NeighborRun, staged: StagedVectors) -> Verification:
-    """Verify a sample of the lists as they are stored, on the embeddings as they were staged."""
-    generator = np.random.default_rng(run.run_id)
-    chosen = generator.choice(len(staged), size=min(RECALL_SAMPLE, len(staged)), replace=False)
-    by_id = np.argsort(staged.galaxy_ids)
-    rules = Rules(
-        staged.galaxy_ids[by_id], staged.magnitudes[by_id], job.settings.width, job.settings.k
-    )
-
-    def batches() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.float16]]]:
-        for first in range(0, len(staged), 4096):
-            rows = slice(first, first + 4096)
-            yield staged.galaxy_ids[rows], staged.vectors[rows]
-
-    with job.engine.begin() as connection:
-        store_lists.index_lists(connection, run.run_id)
-        stored = store_lists.fetch_lists(connection, run.run_id, staged.galaxy_ids[chosen])
-    with job.progress.task("Checking a sample", total=len(staged)) as task:
-        sample = (staged.galaxy_ids[chosen], staged.vectors[chosen])
-        return verify_lists(stored, sample, batches(), rules, task)
-
-
-def _finish(
+def _finish_if_done(
     job: BuildJob,
-    run: NeighborRun,
-    staged: StagedVectors,
-    verification: Verification,
+    session: Connection,
+    run_id: int,
+    n_shards: int,
+    given: StagedInput,
     *,
     publish: bool,
-) -> NeighborRun:
-    """Attach, complete and publish in one transaction: a kill leaves all of it or nothing."""
-    with job.engine.begin() as connection:
-        loaded = store.fetch_run(connection, run.run_id).galaxies_done
-        if loaded != len(staged):  # a defect of ours: say it rather than publish
-            raise RuntimeError(f"{loaded} lists are stored, {len(staged)} were computed")
-        store.complete_run(
-            connection,
-            run.run_id,
-            recall=verification.recall,
-            recall_sample=verification.galaxies,
-        )
-        if not verification.is_perfect:
-            logger.warning("neighbor run %d differs from float64: %s", run.run_id, verification)
-        elif publish:
-            store.publish_run(connection, store.fetch_run(connection, run.run_id))
-    with job.engine.begin() as connection:
-        store_lists.analyze_lists(connection)
-        return store.fetch_run(connection, run.run_id)
+) -> FinishedRun:
+    with session.begin():
+        done = store_lists.fetch_finished_shards(session, run_id)
+        run = store.fetch_run(session, run_id)
+    if len(done) < n_shards:
+        return FinishedRun(run, None)
+    return finish(job, session, run_id, given, publish=publish)
 
 
 def drop_neighbors(engine: Engine, run_id: int) -> None:
@@ -209,5 +184,6 @@ def drop_neighbors(engine: Engine, run_id: int) -> None:
     """
     with connect(engine) as connection:
         run = store.fetch_run(connection, run_id)
-    with hold_lock(engine, "neighbors build", run.encoder), engine.begin() as connection:
-        store.drop_run(connection, store.fetch_run(connection, run_id))
+    with open_session(engine) as session, hold_turn(session, run.encoder), session.begin():
+        refuse_if_worked_on(session, run_id, f"neighbor run {run_id} cannot be dropped")
+        store.drop_run(session, store.fetch_run(session, run_id))

@@ -23,6 +23,17 @@ FLOAT64_FLOOR: Final = 2.0**-48
 itself is rounded (2^-53, twice, times a cosine of at most 1), and what it calls a tie must stay
 one."""
 
+SAMPLED_RANK: Final = 128
+"""The k-th best score is guessed from a sample of columns that should hold this many above it."""
+
+SAMPLING_SIGMAS: Final = 4.0
+"""Standard deviations that a guess is on the safe side: 1 row of 30,000 is searched again."""
+
+_VALUE_BITS: Final = np.int32(0x7FFFFFFF)
+
+_NO_KEY: Final = (0x7F800000 << 32) | 0xFFFFFFFF
+"""After all keys of candidates: a score of -inf, column -1."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -45,6 +56,12 @@ class Candidates:
     positions: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
     missed: npt.NDArray[np.float32]
+
+    def kth_best(self, k: int) -> npt.NDArray[np.float32]:
+        """Return the k-th score of each row, (q,); -inf where there are fewer."""
+        if self.scores.shape[1] < k:
+            return np.full(len(self.scores), -np.inf, np.float32)
+        return self.scores[:, k - 1]
 
 
 def score_error(
@@ -115,6 +132,20 @@ def mask_outside(
     scores[own, rows[own] - first] = -np.inf
 
 
+def lowest_needed(
+    kth: npt.NDArray[np.float32], half_squares: npt.NDArray[np.float32], *, roundoffs: float
+) -> npt.NDArray[np.float32]:
+    """Return the lowest score that may belong to a true neighbor, where the k-th best is ``kth``.
+
+    It is twice the error below, and rises with the k-th best: the k-th of a part of the candidates
+    bounds it for all of them. All arrays are (q,); ``kth`` is -inf where there are fewer than k.
+    """
+    slack = 2.0 * score_error(half_squares, kth, roundoffs=roundoffs)
+    # One step down, because the difference is rounded to single precision.
+    lowest = np.nextafter((kth - slack).astype(np.float32), np.float32(-np.inf))
+    return np.maximum(lowest, np.finfo(np.float32).min)  # -inf is no candidate
+
+
 def select(
     scores: npt.NDArray[np.float32],
     positions: npt.NDArray[np.int64],
@@ -123,41 +154,113 @@ def select(
     half_squares: npt.NDArray[np.float32],
     k: int,
     roundoffs: float,
+    floor: npt.NDArray[np.float32] | None = None,
 ) -> Candidates:
     """Keep the k best scores of each row and all within twice the error of the k-th.
+
+    Only a comparison sees all columns: with a score that the k-th best surely reaches, guessed from
+    a sample of them. Rows whose guess turns out too high are partitioned.
 
     Parameters
     ----------
     scores
-        (q, w) in any order, -inf where there is no candidate.
+        (q, w) in any order, -inf where there is no candidate; contiguous.
     positions
         (w,) or (q, w) places of the columns.
+    half_squares
+        (q,) |z_i|^2 / 2 of the rows.
+    floor
+        (q,) :func:`lowest_needed` of other candidates of the rows: lower scores are left out. None:
+        there are no others.
     """
-    q, width = scores.shape
-    if width > k:
-        lowest = np.partition(scores, width - k, axis=1)[:, width - k]  # (q,) the k-th best
+
+    def needed(kth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return lowest_needed(kth, half_squares, roundoffs=roundoffs)
+
+    if floor is not None:
+        keys = _sorted_keys(scores, floor)
     else:
-        lowest = np.full(q, -np.inf, np.float32)
-    slack = 2.0 * score_error(half_squares, lowest, roundoffs=roundoffs)
-    # One step down, because the difference is rounded to single precision.
-    bound = np.nextafter((lowest - slack).astype(np.float32), np.float32(-np.inf))
-    bound = np.maximum(bound, np.finfo(np.float32).min)  # -inf is no candidate
-    flat = np.flatnonzero(scores >= bound[:, None])
-    row, column = np.divmod(flat, width)
-    counts = np.bincount(row, minlength=q)
-    rank = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
-    most = int(counts.max(initial=0))
-    kept = np.full((q, most), np.inf, np.float32)
-    kept[row, rank] = -scores.ravel()[flat]
-    places = np.full((q, most), -1, np.int64)
-    places[row, rank] = positions[column] if positions.ndim == 1 else positions.ravel()[flat]
-    order = np.argsort(kept, axis=1)
+        floor = needed(_guess_kth(scores, k))
+        keys = _sorted_keys(scores, floor)
+        failed = needed(_kth_key(keys, k)) < floor
+        if failed.any():
+            kth = _kth_best(scores[failed], k)
+            floor[failed] = lowest_needed(kth, half_squares[failed], roundoffs=roundoffs)
+            keys = _sorted_keys(scores, floor)
+    beyond = _scores_of(keys[:, k:]) >= needed(_kth_key(keys, k))[:, None]
+    keys = keys[:, : k + int(np.count_nonzero(beyond, axis=1).max(initial=0))]
     return Candidates(
         rows=rows,
-        positions=np.take_along_axis(places, order, axis=1),
-        scores=-np.take_along_axis(kept, order, axis=1),
-        missed=np.full(q, -np.inf, np.float32),
+        positions=_places_of(keys, positions),
+        scores=_scores_of(keys),
+        missed=np.full(len(rows), -np.inf, np.float32),
     )
+
+
+def _kth_best(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.float32]:
+    q, width = scores.shape
+    if width < k:
+        return np.full(q, -np.inf, np.float32)
+    return np.partition(scores, width - k, axis=1)[:, width - k]
+
+
+def _guess_kth(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.float32]:
+    """Guess the k-th best of each row from every n-th column: rather too low than too high."""
+    stride = max(k // SAMPLED_RANK, 1)
+    if stride == 1:
+        return _kth_best(scores, k)
+    # That many above are expected among the sampled, and a few more by chance (binomial law).
+    rank = k / stride
+    return _kth_best(scores[:, ::stride], int(rank + SAMPLING_SIGMAS * np.sqrt(rank)) + 1)
+
+
+def _sorted_keys(
+    scores: npt.NDArray[np.float32], floor: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int64]:
+    """Return the columns of all scores not below the floor, best first, padded on the right.
+
+    A key, (q, m), holds the score in its upper half and the column in the lower one: one array is
+    sorted, by value, which is faster than to sort indices (our measurement).
+    """
+    q, width = scores.shape
+    flat = np.flatnonzero(scores >= floor[:, None])
+    counts = np.diff(np.searchsorted(flat, width * np.arange(q + 1)))  # (q,)
+    most = int(counts.max(initial=0))
+    own = np.arange(q)
+    # Bits of a float order like integers, those of negative ones the other way round.
+    bits = np.negative(scores.ravel()[flat]).view(np.int32)
+    bits ^= (bits >> 31) & _VALUE_BITS
+    found = bits.astype(np.int64) << 32
+    found |= flat - np.repeat(width * own, counts)
+    keys = np.full(q * most, _NO_KEY)
+    keys[np.arange(len(flat)) + np.repeat(most * own - np.cumsum(counts) + counts, counts)] = found
+    keys = keys.reshape(q, most)
+    keys.sort(axis=1)
+    return keys
+
+
+def _scores_of(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    bits = (keys >> 32).astype(np.int32)
+    bits ^= (bits >> 31) & _VALUE_BITS
+    return np.negative(bits.view(np.float32))
+
+
+def _kth_key(keys: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.float32]:
+    if keys.shape[1] < k:
+        return np.full(len(keys), -np.inf, np.float32)
+    return _scores_of(keys[:, k - 1])
+
+
+def _places_of(
+    keys: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    column = keys.astype(np.int32)  # the lower half; -1 where there is none
+    if positions.ndim == 1:
+        places = positions[column]
+    else:
+        places = np.take_along_axis(positions, column.astype(np.int64), axis=1)
+    np.putmask(places, column < 0, -1)
+    return places
 
 
 def join(

@@ -1,4 +1,4 @@
-"""Faiss, imported with a sentence where it is missing, installed twice or lacks the device."""
+"""Faiss, imported with a sentence where it is missing or installed twice; who sees which GPU."""
 
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -57,19 +57,38 @@ def load_faiss() -> ModuleType:
     return module
 
 
+def torch_sees(device: str) -> bool:
+    """Tell whether torch can compute on ``cpu``, ``cuda`` or ``cuda:N``."""
+    if device == "cpu":
+        return True
+    import torch  # noqa: PLC0415 - a second of import that only computing stages pay
+
+    number = int(device.partition(":")[2] or 0)
+    return torch.cuda.is_available() and number < torch.cuda.device_count()
+
+
+def faiss_sees(device: str) -> bool:
+    """Tell whether Faiss can compute on ``cpu``, ``cuda`` or ``cuda:N``.
+
+    StandardGpuResources aborts the whole process where there is no GPU: ask before.
+    """
+    number = int(device.partition(":")[2] or 0)
+    return device == "cpu" or number < int(load_faiss().get_num_gpus())
+
+
 def choose_search_device(name: str = "auto") -> str:
     """Return ``"cpu"``, ``"cuda"`` or ``"cuda:N"``: where neighbors are searched.
 
     Parameters
     ----------
     name
-        ``auto`` takes a GPU where this Faiss has CUDA code and sees one. (torch may see a GPU that
-        Faiss cannot use, so torch is not asked.)
+        ``auto`` takes a GPU where torch sees one, or Faiss: their builds differ, and either of them
+        can search.
 
     Raises
     ------
     SettingsError
-        The name is unknown, or names a GPU that Faiss does not see.
+        The name is unknown, or names a GPU that neither of them sees.
     """
     kind, _, number = name.partition(":")
     if kind not in {"auto", "cpu", "cuda"} or (
@@ -78,12 +97,12 @@ def choose_search_device(name: str = "auto") -> str:
         raise SettingsError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:N")
     if kind == "cpu":
         return "cpu"
-    gpus = int(load_faiss().get_num_gpus())
+    wanted = "cuda" if kind == "auto" else name
+    if torch_sees(wanted) or faiss_sees(wanted):
+        return wanted
     if kind == "auto":
-        return "cuda" if gpus else "cpu"
-    # StandardGpuResources aborts the whole process where there is no GPU: never get that far.
-    if int(number or 0) >= gpus:
-        raise SettingsError(
-            f"device {name!r} is not there: Faiss sees {gpus} GPUs; use --device cpu, or {INSTALL}"
-        )
-    return name
+        return "cpu"
+    raise SettingsError(
+        f"device {name!r} is not there: neither torch nor Faiss sees it; use --device cpu, or "
+        f"install a torch built for CUDA, or {INSTALL}"
+    )

@@ -4,97 +4,54 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from skylike.errors import SettingsError
 from skylike.neighbors.candidates import (
     Candidates,
     join,
+    lowest_needed,
     mask_outside,
     product_scores,
     select,
 )
 from skylike.neighbors.faiss_tiles import faiss_candidates
+from skylike.neighbors.replaced import replace_lists
 from skylike.neighbors.rescore import Lists, Settled, settle
+from skylike.neighbors.search_plan import MAXIMUM_K, SearchPlan
 from skylike.neighbors.vectors import Block, BlockReader, StagedVectors
-from skylike.neighbors.windows import Windows, cut_tiles
+from skylike.neighbors.windows import Windows, cut_scattered_tiles, cut_tiles
+
+__all__ = ["MAXIMUM_K", "NeighborSearch", "SearchPlan"]
 
 logger = logging.getLogger(__name__)
 
-Engine = Literal["auto", "product", "faiss"]
+BLOCK_BYTES: Final = 768 << 20
+"""Memory for blocks of vectors, where the plan does not say."""
 
-MAXIMUM_K = 2000
-"""Longest list: Faiss selects at most 2,048 on a GPU, and a margin is needed."""
-
-START_ROUNDOFFS = 16.0
-"""Assumed error of a single-precision dot product in units of 2^-24 |x| |y|.
-
-Measured with OpenBLAS and with Faiss, d from 16 to 4,096: 2 rms, 12 at most among 250,000
-candidates. Every search checks it against what it re-scores and doubles it where it is refuted.
-"""
-
-
-@dataclass(frozen=True)
-class SearchPlan:
-    """How to search; the answer does not depend on it.
-
-    Attributes
-    ----------
-    k
-        Longest list.
-    device
-        ``cpu``, ``cuda`` or ``cuda:N``.
-    engine
-        ``product``: matrix product and partition, on the processor; ``faiss``; ``auto`` takes Faiss
-        on a GPU and the product otherwise, which is what measures faster.
-    tile_rows
-        Rows searched together; None chooses by the device and the width of the windows.
-    memory_bytes
-        Memory for blocks of vectors.
-    score_bytes
-        Memory for the scores of a tile.
-    roundoffs
-        First assumption on the arithmetic's error; see ``START_ROUNDOFFS``.
-    """
-
-    k: int
-    device: str = "cpu"
-    engine: Engine = "auto"
-    tile_rows: int | None = None
-    memory_bytes: int = 768 << 20
-    score_bytes: int = 256 << 20
-    roundoffs: float = START_ROUNDOFFS
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.k <= MAXIMUM_K:
-            raise SettingsError(f"k = {self.k}: use 1 to {MAXIMUM_K} neighbors")
-        if self.device != "cpu" and self.engine == "product":
-            raise SettingsError(f"the matrix product runs on the processor, not on {self.device}")
-
-    @property
-    def uses_faiss(self) -> bool:
-        """Whether Faiss finds the candidates."""
-        return self.engine == "faiss" or (self.engine == "auto" and self.device != "cpu")
+SCORE_BYTES: Final = 256 << 20
+"""Memory for the scores of a tile, where the plan does not say."""
 
 
 class NeighborSearch:
-    """Searches tiles of one set of vectors; holds the buffers and threads that they share."""
+    """Searches rows of one set of vectors, by the engine that the plan chooses."""
 
     def __init__(self, staged: StagedVectors, windows: Windows, plan: SearchPlan) -> None:
-        self._staged, self._windows, self._plan = staged, windows, plan
-        self._threads = os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="neighbors")
-        self._reader = BlockReader(staged, memory_bytes=plan.memory_bytes, pool=self._pool)
-        self._scores = np.empty(0, np.float32)
-        self._roundoffs = plan.roundoffs
+        self._blocks: BlockSearch | None = None
+        if plan.chosen_engine == "torch":
+            from skylike.neighbors.torch_tiles import (  # noqa: PLC0415 - torch takes a second
+                TorchSearch,
+            )
+
+            self._torch = TorchSearch(staged, windows, plan)
+        else:
+            self._blocks = BlockSearch(staged, windows, plan)
 
     def close(self) -> None:
         """Stop the threads."""
-        self._pool.shutdown()
+        (self._blocks or self._torch).close()
 
     def __enter__(self) -> Self:
         return self
@@ -104,8 +61,49 @@ class NeighborSearch:
 
     def lists(self, start: int, stop: int) -> Iterator[Lists]:
         """Find the neighbors of the rows ``start .. stop``, tile by tile, in order."""
+        if self._blocks is None:
+            return self._torch.lists(np.arange(start, stop))
+        return self._blocks.lists(start, stop)
+
+    def lists_of(self, rows: npt.NDArray[np.int64]) -> Iterator[Lists]:
+        """Find the neighbors of rows (q,), rising, that need not be consecutive, tile by tile."""
+        if self._blocks is None:
+            return self._torch.lists(rows)
+        return self._blocks.lists_of(rows)
+
+
+class BlockSearch:
+    """The product and Faiss; holds the buffers and threads that tiles share."""
+
+    def __init__(self, staged: StagedVectors, windows: Windows, plan: SearchPlan) -> None:
+        self._staged, self._windows, self._plan = staged, windows, plan
+        self._threads = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="neighbors")
+        memory_bytes = plan.memory_bytes if plan.memory_bytes is not None else BLOCK_BYTES
+        self._reader = BlockReader(staged, memory_bytes=memory_bytes, pool=self._pool)
+        self._score_bytes = plan.score_bytes if plan.score_bytes is not None else SCORE_BYTES
+        self._scores = np.empty(0, np.float32)
+        self._roundoffs = plan.roundoffs
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown()
+
+    def lists(self, start: int, stop: int) -> Iterator[Lists]:
+        """Find the neighbors of the rows ``start .. stop``, tile by tile, in order."""
         for first, last in cut_tiles(self._windows, start, stop, rows=self._tile_rows(start, stop)):
             yield from self._tile(np.arange(first, last))
+
+    def lists_of(self, rows: npt.NDArray[np.int64]) -> Iterator[Lists]:
+        """Find the neighbors of rows (q,), rising, that need not be consecutive, tile by tile."""
+        if not len(rows):
+            return
+        most = self._tile_rows(int(rows[0]), int(rows[-1]) + 1)
+        for part in cut_scattered_tiles(self._windows, rows, most=most):
+            if part[-1] - part[0] + 1 == len(part):
+                yield from self._tile(part)
+            else:
+                yield from (found.lists for found in self._trusted(self._by_product, part))
 
     def _tile_rows(self, start: int, stop: int) -> int:
         if self._plan.tile_rows is not None:
@@ -118,7 +116,7 @@ class NeighborSearch:
         return 512 if widest < self._reader.capacity // 2 else 4096
 
     def _tile(self, rows: npt.NDArray[np.int64]) -> Iterator[Lists]:
-        find = self._by_faiss if self._plan.uses_faiss else self._by_product
+        find = self._by_faiss if self._plan.chosen_engine == "faiss" else self._by_product
         settled = self._trusted(find, rows)
         for part in settled:
             if part.incomplete.any():
@@ -157,7 +155,7 @@ class NeighborSearch:
         left, right = int(self._windows.start[rows[0]]), int(self._windows.stop[rows[-1]])
         # As many columns as the memory for scores allows, but not a block so narrow that k fills
         # it.
-        columns = max(self._plan.score_bytes // (4 * len(rows)), 2 * self._plan.k, 1024)
+        columns = max(self._score_bytes // (4 * len(rows)), 2 * self._plan.k, 1024)
         columns = min(columns, self._reader.capacity, right - left)
         slices = self._slices(len(rows))
         queries: Block | None = None
@@ -197,10 +195,20 @@ class NeighborSearch:
                 half_squares=self._reader.half_squares[rows],
                 k=self._plan.k,
                 roundoffs=self._roundoffs,
+                floor=floor,
             )
 
+        floor = None if before is None else self._floor(before)
         here = best(scores, np.arange(*columns))
         return here if before is None else best(*join(before, here))
+
+    def _floor(self, before: Candidates) -> npt.NDArray[np.float32]:
+        """Return the lowest scores that can matter beside candidates found already, (q,)."""
+        return lowest_needed(
+            before.kth_best(self._plan.k),
+            self._reader.half_squares[before.rows],
+            roundoffs=self._roundoffs,
+        )
 
     def _settle(self, candidates: Candidates) -> Settled:
         return settle(
@@ -212,10 +220,10 @@ class NeighborSearch:
         )
 
     def _queries(self, rows: npt.NDArray[np.int64]) -> Block:
-        span = self._reader.copy(int(rows[0]), int(rows[-1]) + 1)
-        if len(span) == len(rows):
-            return span
-        return Block(int(rows[0]), span.rows[rows - rows[0]])
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        if last - first == len(rows):
+            return self._reader.copy(first, last)
+        return Block(first, self._reader.gather(rows))
 
     def _slices(self, n: int) -> list[slice]:
         # Two for each thread, so that a slow one does not hold up the tile.
@@ -226,18 +234,3 @@ class NeighborSearch:
         if len(self._scores) < size:
             self._scores = np.empty(size, np.float32)
         return self._scores
-
-
-def replace_lists(lists: Lists, corrected: list[Lists]) -> Lists:
-    """Return ``lists`` with the rows of ``corrected`` taken from there."""
-    pieces = [lists, *corrected]
-    rows = np.concatenate([piece.rows for piece in pieces])
-    lengths = np.concatenate([piece.lengths for piece in pieces])
-    positions = np.concatenate([piece.positions for piece in pieces])
-    similarities = np.concatenate([piece.similarities for piece in pieces])
-    ends = np.cumsum(lengths)
-    # Of each row the last piece that has it.
-    reverse = np.unique(rows[::-1], return_index=True)[1]
-    chosen = len(rows) - 1 - reverse
-    taken = np.concatenate([np.arange(ends[c] - lengths[c], ends[c]) for c in chosen])
-    return Lists(rows[chosen], lengths[chosen], positions[taken], similarities[taken])

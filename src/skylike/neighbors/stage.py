@@ -15,11 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from skylike.files import replaced_file
+from skylike.neighbors.input_hashes import row_hashes
 from skylike.neighbors.vectors import StagedVectors
 from skylike.neighbors.windows import order_by_magnitude
 from skylike.progress import Task
 
 _VECTORS, _ARRAYS, _RECORD = "vectors.f16", "arrays.npz", "staged.json"
+
+_LAYOUT = 2
+"""Of the folder's files; what another release has left in another layout is staged again."""
 
 Batches = Iterable[tuple[npt.NDArray[np.int32], npt.NDArray[np.float16]]]
 
@@ -57,6 +61,8 @@ def stage_vectors(folder: Path, given: StageInput, batches: Batches, task: Task)
     place_of = np.empty(n, np.int64)
     place_of[order] = np.arange(n)
     norms = np.zeros(n)
+    hashes = np.zeros(n, np.int64)
+    magnitudes = given.magnitudes[order]
     total = np.zeros(given.dimension)
     vectors = np.memmap(
         folder / _VECTORS, np.float16, mode="w+", shape=(max(n, 1), given.dimension)
@@ -69,8 +75,10 @@ def stage_vectors(folder: Path, given: StageInput, batches: Batches, task: Task)
         length = np.sqrt(np.vecdot(exact, exact))
         usable = np.isfinite(length) & (length > 0)
         place, length = place[usable], length[usable]
-        vectors[place] = batch[inside][usable]
+        rows = batch[inside][usable]
+        vectors[place] = rows
         norms[place] = length
+        hashes[place] = row_hashes(rows, magnitudes[place])
         total += (exact[usable] / length[:, None]).sum(axis=0)
         task.advance(len(ids))
     left = np.flatnonzero(norms)
@@ -81,11 +89,13 @@ def stage_vectors(folder: Path, given: StageInput, batches: Batches, task: Task)
     np.savez(
         folder / _ARRAYS,
         galaxy_ids=given.galaxy_ids[order][left],
-        magnitudes=given.magnitudes[order][left],
+        magnitudes=magnitudes[left],
         norms=norms[left],
+        hashes=hashes[left],
         center=total / max(len(left), 1),
     )
     record = {
+        "layout": _LAYOUT,
         "fingerprint": given.fingerprint,
         "galaxies": len(left),
         "dimension": given.dimension,
@@ -113,7 +123,7 @@ def open_staged(folder: Path, fingerprint: str) -> StagedVectors | None:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    if record["fingerprint"] != fingerprint:
+    if record.get("layout") != _LAYOUT or record["fingerprint"] != fingerprint:
         return None
     shape = (record["galaxies"], record["dimension"])
     with np.load(folder / _ARRAYS) as arrays:
@@ -128,5 +138,6 @@ def open_staged(folder: Path, fingerprint: str) -> StagedVectors | None:
             )[: shape[0]],
             norms=arrays["norms"],
             center=arrays["center"],
+            hashes=arrays["hashes"],
             n_excluded=record["excluded"],
         )

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from skylike.database.sql_files import statement
 from skylike.database.tables import PgSnapshot, neighbor_run
 from skylike.errors import NeighborRunNotFoundError, SettingsError
-from skylike.neighbors import store_lists
+from skylike.neighbors import store_lists, store_statistics
+from skylike.neighbors.store_locks import take_turn
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class NeighborRun:
     started_at: datetime
     finished_at: datetime | None
     published_at: datetime | None
+    base_run_id: int | None
+    """Of an update under way: the run that it brings up to date."""
+
+    revision: int
+    """How many times updates have changed its lists."""
+
+    updated_at: datetime | None
     shards_done: int
     galaxies_done: int
 
@@ -122,7 +130,7 @@ def create_run(connection: Connection, values: dict[str, object]) -> NeighborRun
 
 
 def complete_run(connection: Connection, run_id: int, *, recall: float, recall_sample: int) -> None:
-    """Attach the lists to ``neighbor_list`` and set the run's state to ``complete``.
+    """Make lists and statistics partitions that are read, and set the run's state to ``complete``.
 
     Raises
     ------
@@ -130,6 +138,7 @@ def complete_run(connection: Connection, run_id: int, *, recall: float, recall_s
         Readers hold the tables for longer than the lock timeout.
     """
     store_lists.attach_lists(connection, run_id)
+    store_statistics.attach_statistics(connection, run_id)
     connection.execute(
         sa.update(neighbor_run)
         .where(neighbor_run.c.run_id == run_id)
@@ -152,11 +161,17 @@ def publish_run(connection: Connection, run: NeighborRun) -> None:
     SettingsError
         The run is not complete.
     """
+    if run.base_run_id is not None:
+        raise SettingsError(
+            f"neighbor run {run.run_id} is an unfinished update of run {run.base_run_id}; "
+            f"go on with `skylike neighbors update --run {run.base_run_id}`"
+        )
     if run.state == "building":
         raise SettingsError(
             f"neighbor run {run.run_id} is not complete; go on with the `skylike neighbors build` "
             "that began it"
         )
+    take_turn(connection, run.encoder)
     # In this order: a unique index lets an encoder have one published run at any moment.
     connection.execute(
         sa.update(neighbor_run)
@@ -171,7 +186,7 @@ def publish_run(connection: Connection, run: NeighborRun) -> None:
 
 
 def drop_run(connection: Connection, run: NeighborRun) -> None:
-    """Remove a run and its lists.
+    """Remove a run, its lists and their statistics.
 
     Raises
     ------
@@ -184,5 +199,10 @@ def drop_run(connection: Connection, run: NeighborRun) -> None:
         raise SettingsError(
             f"neighbor run {run.run_id} is published; publish another before dropping it"
         )
+    for update_id in connection.scalars(
+        sa.select(neighbor_run.c.run_id).where(neighbor_run.c.base_run_id == run.run_id)
+    ).all():
+        drop_run(connection, fetch_run(connection, update_id))
     store_lists.drop_lists(connection, run.run_id)
+    store_statistics.drop_statistics(connection, run.run_id)
     connection.execute(sa.delete(neighbor_run).where(neighbor_run.c.run_id == run.run_id))

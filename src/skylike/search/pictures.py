@@ -149,9 +149,13 @@ def _caption(row: Mapping[str, Any]) -> str:
     """Say below a picture what ranks it, and which galaxy it is."""
     magnitude = row.get("mag_r")
     brightness = "" if magnitude is None else f"  r {magnitude:.1f}"
-    # A suggestion is worth what its score says; its similarity is beside the point.
-    is_suggestion = "reason" in row
-    worth = f"{row['reason']}  {row['score']:.2f}" if is_suggestion else f"{row['similarity']:.3f}"
+    if "reason" in row:
+        # A suggestion is worth what its score says; its similarity is beside the point.
+        worth = f"{row['reason']}  {row['score']:.2f}"
+    elif "rarity" in row:
+        worth = f"rarity {row['rarity']:.2f}"
+    else:
+        worth = f"{row['similarity']:.3f}"
     place = f"query {row['query']}  {row['rank']}" if "query" in row else f"{row['rank']}"
     return f"{place}  {worth}\ngalaxy {row['galaxy_id']}{brightness}"
 

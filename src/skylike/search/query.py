@@ -88,23 +88,13 @@ class Query:
                 "nothing to search by; name an example: a galaxy, a position, a table of "
                 "positions, an image or a vector"
             )
-        if not 1 <= self.k <= MAX_K:
-            raise SettingsError(f"k={self.k} is out of range; ask for 1 to {MAX_K} galaxies")
-        if self.offset < 0 or self.k + self.offset > MAX_K:
-            raise SettingsError(
-                f"offset={self.offset} is out of range; with k={self.k} it may be 0 to "
-                f"{MAX_K - self.k}"
-            )
+        check_page(self.k, self.offset)
         both = sorted(set(self.galaxies) & set(self.rejects))
         if both:
             raise SettingsError(
                 f"galaxy {both[0]} is given both as an example and as a reject; drop one of them"
             )
-        if not (math.isfinite(self.min_separation) and 0 <= self.min_separation <= 648_000):
-            raise SettingsError(
-                f"min_separation={self.min_separation:g} is not an angle from 0 to 648000 arcsec; "
-                "0 keeps results however near they are"
-            )
+        check_separation(self.min_separation)
         if not (math.isfinite(self.position_limit) and 0 < self.position_limit <= 3600):
             raise SettingsError(
                 f"position_limit={self.position_limit:g} is not an angle above 0, up to 3600 arcsec"
@@ -114,6 +104,37 @@ class Query:
     def reach(self) -> int:
         """How many results are ranked: this page and all before it."""
         return self.offset + self.k
+
+
+def check_page(k: int, offset: int) -> None:
+    """Check how many results are wanted, and how many come before them.
+
+    Raises
+    ------
+    SettingsError
+        Together they are not 1 to :data:`MAX_K`.
+    """
+    if not 1 <= k <= MAX_K:
+        raise SettingsError(f"k={k} is out of range; ask for 1 to {MAX_K} galaxies")
+    if offset < 0 or k + offset > MAX_K:
+        raise SettingsError(
+            f"offset={offset} is out of range; with k={k} it may be 0 to {MAX_K - k}"
+        )
+
+
+def check_separation(min_separation: float) -> None:
+    """Check a least separation in arcsec.
+
+    Raises
+    ------
+    SettingsError
+        It is no angle on the sky.
+    """
+    if not (math.isfinite(min_separation) and 0 <= min_separation <= 648_000):
+        raise SettingsError(
+            f"min_separation={min_separation:g} is not an angle from 0 to 648000 arcsec; "
+            "0 keeps results however near they are"
+        )
 
 
 def read_vectors(path: Path) -> tuple[npt.NDArray[np.floating], ...]:

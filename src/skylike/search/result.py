@@ -13,6 +13,9 @@ from skylike.database.comments import ColumnMeaning
 SUGGEST: Final = "suggest"
 """Route of an answer of ``skylike label suggest``, which ranks by a classifier, not by likeness."""
 
+RAREST: Final = "rarest"
+"""Route of an answer by rarity, and how its query begins."""
+
 TO_INSPECT: Final = "to inspect next"
 """How the query of such an answer begins, as others begin with ``least like`` or an example."""
 
@@ -28,11 +31,13 @@ class Provenance:
     """Name of the encoder whose embeddings were compared."""
 
     run_id: int | None
-    """Published neighbor run of the encoder, or None; only the route ``list`` walks it."""
+    """Published neighbor run of the encoder, or None; only the routes ``list`` and ``rarest`` use
+    it."""
 
     route: str
     """How the rows were reached: ``filter`` (cut first), ``list`` (neighbor list walked) or
-    ``fast`` (approximate index); :data:`SUGGEST` for what to label next."""
+    ``fast`` (approximate index); :data:`SUGGEST` for what to label next, :data:`RAREST` by the
+    rarity that came with a neighbor run."""
 
     exact: bool
     """Is this provably the same answer as comparing every galaxy?"""
@@ -87,7 +92,8 @@ class SearchResult:
     rows: pa.Table
     """One row for each galaxy: rank int32 (from 1), galaxy_id int32, similarity float64 (cosine),
     separation float64 (degrees from the query; null where it has no position), survey string,
-    object_id int64, then the catalog columns that hold anything."""
+    object_id int64, then the catalog columns that hold anything. By rarity, there are the columns
+    of the view ``neighborhood`` in place of similarity and separation."""
 
     meanings: Mapping[str, ColumnMeaning]
     """Description, unit and UCD of each column of ``rows``."""

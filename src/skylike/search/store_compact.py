@@ -18,6 +18,7 @@ from skylike.database.sql_files import statement
 from skylike.database.tables import neighbor_list
 from skylike.embeddings.compact import CompactBasis
 from skylike.embeddings.store import EncoderRecord, fetch_compact_basis
+from skylike.neighbors.similarity_codes import decode_list, stored_error
 from skylike.search.store_statements import (
     Scope,
     approximate_statement,
@@ -168,6 +169,8 @@ class Listed:
         Of the whole list.
     last
         Similarity of its last member; infinite without a list.
+    error
+        Bound on the error of these similarities.
     """
 
     galaxy_ids: Identifiers
@@ -175,21 +178,30 @@ class Listed:
     is_there: bool
     length: int
     last: float
+    error: float
 
 
 def fetch_listed(connection: Connection, scope: Scope, *, galaxy_id: int, run_id: int) -> Listed:
     """Walk a neighbor list: those that match, best first, with their similarity as stored."""
-    lists = neighbor_list.alias("list")
-    ids, similarities = read_arrays(
-        connection, listed_statement(scope, lists, galaxy_id=galaxy_id, run_id=run_id)
-    )
     whole = connection.execute(
-        statement("search_list_end"), {"run_id": run_id, "galaxy_id": galaxy_id}
+        statement("search_list_similarities"), {"run_id": run_id, "galaxy_id": galaxy_id}
     ).one_or_none()
     if whole is None:
-        return Listed(ids, similarities, is_there=False, length=0, last=np.inf)
-    last = -np.inf if whole.last is None else float(whole.last)
-    return Listed(ids, similarities, is_there=True, length=whole.length, last=last)
+        none = np.empty(0, np.int32)
+        return Listed(none, np.empty(0), is_there=False, length=0, last=np.inf, error=0.0)
+    lists = neighbor_list.alias("list")
+    ids, ranks = read_arrays(
+        connection, listed_statement(scope, lists, galaxy_id=galaxy_id, run_id=run_id)
+    )
+    similarities = decode_list(whole.first, whole.step, whole.codes).astype(np.float64)
+    return Listed(
+        ids,
+        similarities[ranks - 1],
+        is_there=True,
+        length=len(similarities),
+        last=float(similarities[-1]) if len(similarities) else -np.inf,
+        error=stored_error(whole.step),
+    )
 
 
 def fetch_approximate(

@@ -264,18 +264,18 @@ def approximate_statement(
 
 def listed_statement(
     scope: Scope, lists: sa.FromClause, *, galaxy_id: int, run_id: int
-) -> Select[tuple[int, float, int]]:
-    """Walk the neighbor list of a galaxy: those that match, in the order of the list."""
+) -> Select[tuple[int, int]]:
+    """Walk the neighbor list of a galaxy: those that match, in the order of the list, with rank."""
     c = compact_table(scope.encoder_id)
     entry = (
-        sa.func.unnest(lists.c.neighbor_ids, lists.c.similarities)
-        .table_valued("neighbor_id", "similarity", with_ordinality="rank", name="entry")
+        sa.func.unnest(lists.c.neighbor_ids)
+        .table_valued("neighbor_id", with_ordinality="rank", name="entry")
         .render_derived()
     )
     tables = lists.join(entry, sa.true())
     matching = _joined(c, scope)
     return (
-        sa.select(c.c.galaxy_id, sa.cast(entry.c.similarity, DOUBLE_PRECISION).label("similarity"))
+        sa.select(c.c.galaxy_id, sa.cast(entry.c.rank, sa.Integer).label("rank"))
         .select_from(tables.join(matching, c.c.galaxy_id == entry.c.neighbor_id))
         .where(
             c.c.encoder_id == sa.literal(scope.encoder_id),

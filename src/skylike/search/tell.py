@@ -91,7 +91,9 @@ def joined_notes(*notes: str | None) -> str | None:
     return ". ".join(note for note in notes if note) or None
 
 
-def stale_note(count: int, run: PublishedRun | None, *, encoder: str) -> str | None:
+def stale_note(
+    count: int, run: PublishedRun | None, *, encoder: str, is_ranked_by_run: bool = False
+) -> str | None:
     """Say what was made from something that has changed since, and what to run; None for nothing.
 
     Parameters
@@ -100,6 +102,8 @@ def stale_note(count: int, run: PublishedRun | None, *, encoder: str) -> str | N
         Galaxies of the answer whose image changed after it was embedded.
     run
         The published neighbor run of the encoder, or None.
+    is_ranked_by_run
+        Is the answer made of what the run had computed?
     """
     notes = []
     if count:
@@ -111,9 +115,12 @@ def stale_note(count: int, run: PublishedRun | None, *, encoder: str) -> str | N
         newer = " and ".join(
             ["the catalog"] * run.catalog_is_newer + ["the embeddings"] * run.embeddings_are_newer
         )
+        need = (
+            "of which this answer is made" if is_ranked_by_run else "which this answer did not need"
+        )
         notes.append(
-            f"{newer} changed after neighbor run {run.run_id} began, which this answer did not "
-            f"need; run `skylike neighbors build --encoder {encoder}`"
+            f"{newer} changed after neighbor run {run.run_id} began, {need}; "
+            f"run `skylike neighbors build --encoder {encoder}`"
         )
     return ". ".join(notes) or None
 

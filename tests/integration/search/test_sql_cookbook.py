@@ -47,8 +47,10 @@ def sky(engine: Engine, tmp_path: Path) -> Sky:
     ra[41], dec[41] = 190.0, 25.0
     ra[42:46], dec[42:46] = 190.5 + np.arange(4), 25.5
     ra[46], dec[46] = ra[51] + 0.02, dec[51]  # 47 and 52, both smooth, 1 arcmin apart
+    ra[65], dec[65], vectors[65] = ra[60], dec[60] + 1 / 3600, vectors[60]  # a piece of 61
     mag_r = random.uniform(16, 19, N)
     mag_r[41:46], mag_r[46], mag_r[51] = 17.5, 18.0, 18.1
+    mag_r[60], mag_r[65] = 16.3, 17.9
     made = Sky(
         ra=ra,
         dec=dec,
@@ -118,6 +120,9 @@ def test_cookbook_when_its_questions_are_asked_then_the_answers_make_sense(
     classes(reader)
     labeled_rings(reader)
     scored_rings(reader, sky)
+    rarest(reader)
+    mutual_neighbors(reader)
+    one_source(reader)
 
 
 def rings_in_field(reader: ReaderSession, sky: Sky) -> None:
@@ -258,6 +263,42 @@ def scored_rings(reader: ReaderSession, sky: Sky) -> None:
     truth = sky.ranked(sky.vectors[41], among=among)
     assert [row.galaxy_id for row in rows] == truth[:20]
     assert {round(row.score_ring, 6) for row in rows} == {0.95}
+
+
+def rarest(reader: ReaderSession) -> None:
+    (block,) = question(14)
+    rows = reader.ask(block)
+
+    assert rows[0].galaxy_id == 300
+    assert rows[0].rarity > rows[1].rarity + 0.2
+    assert [row.rarity for row in rows] == sorted((row.rarity for row in rows), reverse=True)
+    assert len(rows) == 20
+
+
+def mutual_neighbors(reader: ReaderSession) -> None:
+    (block,) = question(15)
+    rows = reader.ask(block)
+
+    assert 3 < len(rows) <= 20
+    assert {kind_of(row.neighbor_id) for row in rows} == {"ring"}
+    for row in rows:
+        theirs = reader.ask(
+            "SELECT rank FROM neighbor WHERE galaxy_id = %s AND neighbor_id = 42",
+            (row.neighbor_id,),
+        )
+        assert [row.reverse_rank] == [found.rank for found in theirs]
+
+
+def one_source(reader: ReaderSession) -> None:
+    (block,) = question(16)
+    rows = reader.ask(block)
+
+    assert [(row.group_id, row.galaxy_id, row.n_members) for row in rows] == [
+        (61, 61, 2),
+        (61, 66, 2),
+    ]
+    assert [row.arcsec for row in rows] == pytest.approx([0, 1], abs=1e-6)
+    assert rows[1].similarity == pytest.approx(1)
 
 
 def test_python_when_typed_as_in_the_cookbook_then_gives_frames(

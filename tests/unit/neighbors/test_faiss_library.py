@@ -30,7 +30,7 @@ def test_choose_search_device_refuses_unknown_names(name: str):
         choose_search_device(name)
 
 
-def test_choose_search_device_refuses_a_gpu_that_faiss_does_not_see(
+def test_choose_search_device_refuses_a_gpu_that_neither_torch_nor_faiss_sees(
     monkeypatch: pytest.MonkeyPatch,
 ):
     class Library:
@@ -39,8 +39,21 @@ def test_choose_search_device_refuses_a_gpu_that_faiss_does_not_see(
             return 1
 
     monkeypatch.setattr(faiss_library, "load_faiss", Library)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
     assert choose_search_device("auto") == "cuda"
     assert choose_search_device("cuda:0") == "cuda:0"
-    with pytest.raises(SettingsError, match="sees 1 GPUs"):
+    with pytest.raises(SettingsError, match="neither torch nor Faiss sees it"):
         choose_search_device("cuda:1")
+
+
+def test_choose_search_device_takes_a_gpu_that_torch_alone_sees(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr(faiss_library, "faiss_sees", lambda device: device == "cpu")
+
+    assert choose_search_device("auto") == "cuda"
+    assert choose_search_device("cuda:1") == "cuda:1"
+    assert choose_search_device("cpu") == "cpu"
+    with pytest.raises(SettingsError, match="cuda:2"):
+        choose_search_device("cuda:2")

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
-from neighbor_factory import brute_force, random_magnitudes, stage_in_memory, unit_float16
+from neighbor_factory import (
+    brute_force,
+    random_magnitudes,
+    search,
+    stage_in_memory,
+    unit_float16,
+)
 from skylike.errors import SettingsError
-from skylike.neighbors.search import NeighborSearch, SearchPlan
+from skylike.neighbors.search import SearchPlan
 from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import magnitude_windows
 
 D = 48
 SMALL_MEMORY = {"memory_bytes": 4 * D * 150, "score_bytes": 1}
@@ -16,23 +21,10 @@ PLANS = {
     "product in blocks": {"tile_rows": 70, **SMALL_MEMORY},
     "faiss": {"engine": "faiss"},
     "faiss in blocks": {"engine": "faiss", "tile_rows": 70, **SMALL_MEMORY},
+    "torch": {"engine": "torch"},
+    "torch in blocks": {"engine": "torch", "tile_rows": 70, **SMALL_MEMORY},
     "bound too small at first": {"roundoffs": 1e-3},
 }
-
-
-def search(staged: StagedVectors, *, width: float | None, **plan) -> dict:
-    windows = magnitude_windows(staged.magnitudes, width)
-    lists = {}
-    with NeighborSearch(staged, windows, SearchPlan(**plan)) as neighbors:
-        for found in neighbors.lists(0, len(staged)):
-            ends = np.cumsum(found.lengths)
-            for row, end, length in zip(found.rows, ends, found.lengths, strict=True):
-                own = slice(end - length, end)
-                lists[int(staged.galaxy_ids[row])] = (
-                    staged.galaxy_ids[found.positions[own]],
-                    found.similarities[own],
-                )
-    return lists
 
 
 def assert_equal_to_brute_force(staged: StagedVectors, *, width: float | None, **plan) -> None:
@@ -76,7 +68,7 @@ def test_search_equals_brute_force_where_all_embeddings_share_a_direction(plan: 
     assert_equal_to_brute_force(staged, width=0.5, k=60, **plan)
 
 
-@pytest.mark.parametrize("engine", ["product", "faiss"])
+@pytest.mark.parametrize("engine", ["product", "faiss", "torch"])
 def test_search_gives_short_lists_where_there_are_few_candidates(engine: str):
     generator = np.random.default_rng(13)
     magnitudes = np.concatenate([[2.0, 4.0, 4.4], random_magnitudes(generator, 300)])
@@ -91,7 +83,7 @@ def test_search_gives_short_lists_where_there_are_few_candidates(engine: str):
     assert_equal_to_brute_force(staged, width=0.5, k=200, engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["product", "faiss"])
+@pytest.mark.parametrize("engine", ["product", "faiss", "torch"])
 @pytest.mark.parametrize("n", [1, 2, 33, 64])
 def test_search_finds_everybody_where_k_exceeds_the_galaxies(engine: str, n: int):
     generator = np.random.default_rng(14)

@@ -18,9 +18,6 @@ from skylike.search.store_stale import PublishedRun
 ROUTE: Final = "list"
 """Its name in provenance."""
 
-STORED_ERROR: Final = 5e-4
-"""Bound on the error of a similarity as lists store it; today's are float32, far better."""
-
 
 def why_not(searching: Searching, run: PublishedRun | None, magnitude: float | None) -> str | None:
     """Say why a list cannot answer a search, None where it may.
@@ -80,6 +77,7 @@ class ListRoute:
                 searching.connection, searching.scope, galaxy_id=galaxy_id, run_id=run.run_id
             )
         self._ids, self._similarities = found.galaxy_ids, found.similarities
+        self._error = found.error
         # A list shorter than the run's k holds all candidates there were.
         self._last = -np.inf if found.is_there and found.length < run.k else found.last
 
@@ -88,7 +86,7 @@ class ListRoute:
 
     def fetch(self, limit: int) -> Candidates:
         """Return the members that may be among the first ``limit``, and bound all others."""
-        near = count_near(self._similarities, limit, error=STORED_ERROR)
+        near = count_near(self._similarities, limit, error=self._error)
         is_longer = near < len(self._ids)
         rest = float(self._similarities[near]) if is_longer else self._last
-        return Candidates(self._ids[:near], rest + STORED_ERROR)
+        return Candidates(self._ids[:near], rest + self._error)
