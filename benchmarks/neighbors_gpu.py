@@ -276,8 +276,8 @@ def told(measured: Measured) -> str:
     lines = [
         f"{measured.engine} on {measured.device}: N {measured.galaxies:,}, d {measured.dimension}, "
         f"k {measured.k}, window fraction {measured.window_fraction:.3f}",
-        f"  {measured.seconds:.2f} s, {rate:.2f} G useful similarities/s, "
-        f"{measured.of_ceiling:.2f} of the matrix product's {most:.2f}",
+        f"  {measured.seconds:.2f} s, {rate:.3g} G useful similarities/s, "
+        f"{measured.of_ceiling:.2f} of the matrix product's {most:.3g}",
         f"  {measured.sample} lists against float64: recall {measured.recall:.6f}, "
         f"{measured.order_errors} order errors",
         f"  42.27 million: {measured.hours_at_42_million:.2f} h "

@@ -1398,6 +1398,7 @@ CREATE TABLE skylike.neighbor_run (
     base_run_id integer,
     revision integer DEFAULT 0 NOT NULL,
     updated_at timestamp with time zone,
+    wrong_in_sample integer,
     CONSTRAINT neighbor_run_base_check CHECK (((base_run_id IS NULL) OR (state = 'building'::text))),
     CONSTRAINT neighbor_run_revision_check CHECK ((revision >= 0)),
     CONSTRAINT neighbor_run_state_check CHECK ((state = ANY (ARRAY['building'::text, 'complete'::text, 'published'::text, 'superseded'::text]))),
@@ -1443,6 +1444,8 @@ COMMENT ON COLUMN skylike.neighbor_run.base_run_id IS 'Run that an update under 
 COMMENT ON COLUMN skylike.neighbor_run.revision IS 'How many times updates have changed its lists [unit=none; ucd=meta.version]';
 
 COMMENT ON COLUMN skylike.neighbor_run.updated_at IS 'When it was last brought up to date, NULL if never since it was built [unit=none; ucd=time.processing]';
+
+COMMENT ON COLUMN skylike.neighbor_run.wrong_in_sample IS 'Lists of the recall sample with anything wrong: member, order or similarity; NULL where not kept [unit=none; ucd=meta.number]';
 
 CREATE TABLE skylike.neighbor_statistic (
     run_id integer NOT NULL,

@@ -1,4 +1,4 @@
-"""Neighbor lists in two rows that fill their pages: identifiers, and similarities in a byte each."""
+"""Neighbor lists in two rows that fill their pages: identifiers; similarities in a byte each."""
 
 from skylike.database.sql_files import run_migration_file
 

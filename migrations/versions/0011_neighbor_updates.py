@@ -1,4 +1,4 @@
-"""Neighbor runs that are brought up to date without a rebuild."""
+"""Neighbor runs that are brought up to date without a rebuild, and what their samples found."""
 
 from skylike.database.sql_files import run_migration_file
 

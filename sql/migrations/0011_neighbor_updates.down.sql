@@ -12,6 +12,7 @@ END
 $$;
 DROP INDEX skylike.neighbor_run_base_idx;
 ALTER TABLE skylike.neighbor_run
+    DROP COLUMN wrong_in_sample,
     DROP COLUMN updated_at,
     DROP COLUMN revision,
     DROP COLUMN base_run_id;

@@ -15,6 +15,7 @@ SELECT
     r.n_excluded,
     r.recall,
     r.recall_sample,
+    r.wrong_in_sample,
     r.software,
     r.started_at,
     r.finished_at,

@@ -236,6 +236,7 @@ neighbor_run = sa.Table(
     sa.Column("base_run_id", sa.Integer),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("updated_at", _when),
+    sa.Column("wrong_in_sample", sa.Integer),
 )
 
 neighbor_shard = sa.Table(

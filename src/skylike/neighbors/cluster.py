@@ -72,7 +72,7 @@ def search_on_cluster(
     left = [shard for shard in range(len(cut)) if shard not in done]
     if not left:
         return 0
-    url = job.engine.url.render_as_string(hide_password=False)
+    url = job.engine.url  # Dask logs the arguments of what fails: in words this hides the password
     with _connected(cluster) as client, _in_sentences():
         workers = len(client.ncores())
         if not workers:

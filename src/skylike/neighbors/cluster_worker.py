@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distributed import get_worker
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from skylike.database.engine import make_engine
 from skylike.embeddings.store import fetch_encoder
@@ -40,13 +40,13 @@ _staged_here: set[Path] = set()
 """Folders that this worker has written."""
 
 
-def search_part(url: str, run_id: int, shards: list[int], plan: SearchPlan, folder: str) -> int:
+def search_part(url: URL, run_id: int, shards: list[int], plan: SearchPlan, folder: str) -> int:
     """Compute some shards of a run, on a worker; return how many were not done already.
 
     Parameters
     ----------
     url
-        Of the database, with its password.
+        Of the database, with its password, which it does not show in logs.
     plan
         Its device may be ``auto``: the worker looks what it has.
     folder

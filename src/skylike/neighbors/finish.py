@@ -126,6 +126,7 @@ def _complete(
             run.run_id,
             recall=verification.recall,
             recall_sample=verification.galaxies,
+            wrong=verification.wrong_lists,
         )
         if not verification.is_perfect:
             logger.warning("neighbor run %d differs from float64: %s", run.run_id, verification)

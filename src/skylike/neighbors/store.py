@@ -34,6 +34,9 @@ class NeighborRun:
     n_excluded: int | None
     recall: float | None
     recall_sample: int | None
+    wrong_in_sample: int | None
+    """Lists of the sample with anything wrong; None for runs of releases that did not keep it."""
+
     software: dict[str, object]
     started_at: datetime
     finished_at: datetime | None
@@ -129,7 +132,9 @@ def create_run(connection: Connection, values: dict[str, object]) -> NeighborRun
     return fetch_run(connection, run_id)
 
 
-def complete_run(connection: Connection, run_id: int, *, recall: float, recall_sample: int) -> None:
+def complete_run(
+    connection: Connection, run_id: int, *, recall: float, recall_sample: int, wrong: int
+) -> None:
     """Make lists and statistics partitions that are read, and set the run's state to ``complete``.
 
     Raises
@@ -147,6 +152,7 @@ def complete_run(connection: Connection, run_id: int, *, recall: float, recall_s
             finished_at=sa.func.clock_timestamp(),
             recall=recall,
             recall_sample=recall_sample,
+            wrong_in_sample=wrong,
         )
     )
 
@@ -159,7 +165,7 @@ def publish_run(connection: Connection, run: NeighborRun) -> None:
     Raises
     ------
     SettingsError
-        The run is not complete.
+        The run is not complete, or lists of its sample are wrong.
     """
     if run.base_run_id is not None:
         raise SettingsError(
@@ -170,6 +176,11 @@ def publish_run(connection: Connection, run: NeighborRun) -> None:
         raise SettingsError(
             f"neighbor run {run.run_id} is not complete; go on with the `skylike neighbors build` "
             "that began it"
+        )
+    if (run.recall is not None and run.recall < 1) or run.wrong_in_sample:
+        raise SettingsError(
+            f"neighbor run {run.run_id} has wrong lists in its sample; drop it with "
+            f"`skylike neighbors drop {run.run_id}`, build again, and please report this"
         )
     take_turn(connection, run.encoder)
     # In this order: a unique index lets an encoder have one published run at any moment.

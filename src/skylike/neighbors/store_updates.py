@@ -200,6 +200,7 @@ def finish_update(
             n_excluded=update.n_excluded,
             recall=1.0,
             recall_sample=recall_sample,
+            wrong_in_sample=0,
             software=update.software,
             started_at=update.started_at,
             input_snapshot=sa.select(neighbor_run.c.input_snapshot)

@@ -8,42 +8,34 @@ it was.
 import logging
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
 from skylike.embeddings.store import fetch_encoder, hold_lock
 from skylike.errors import SettingsError
 from skylike.neighbors import store, store_check, store_lists, store_statistics, store_updates
-from skylike.neighbors.begin import StagedInput, run_values, staged_input
-from skylike.neighbors.changed_lists import UpdateWork, changed_lists
+from skylike.neighbors.begin import staged_input
 from skylike.neighbors.changes import BaseInput, InputChanges, PlaceIndex, find_changes
 from skylike.neighbors.check import fetch_complete_run
 from skylike.neighbors.finish import RECALL_SAMPLE, compare_with_float64
 from skylike.neighbors.job import SHARD_GALAXIES, BuildJob, NeighborSettings, device_kind
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch, SearchPlan
-from skylike.neighbors.shards import ShardLists, ShardPlan, work_shards
+from skylike.neighbors.search import SearchPlan
 from skylike.neighbors.statistics import compute_statistics
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.store_locks import hold_turn, join_run, open_session, refuse_if_worked_on
+from skylike.neighbors.store_locks import join_run, open_session
 from skylike.neighbors.store_updates import AppliedLists
+from skylike.neighbors.update_steps import Update, begin_update, compute_lists, plan_work
 from skylike.neighbors.verify import Verification
-from skylike.neighbors.windows import magnitude_windows
 from skylike.progress import SILENT, Progress
 
 logger = logging.getLogger(__name__)
 
 ANALYZED_FRACTION = 0.1
 """Lists written before the planner's statistics are renewed: autovacuum's own fraction."""
-
-_NONE = np.empty(0, np.int64)
-_NOTHING = Lists(_NONE, _NONE, _NONE, np.empty(0, np.float32))
 
 CHANGED_SAMPLE = 100
 """Changed lists that every update checks against float64, beside a sample of all lists."""
@@ -72,18 +64,6 @@ class UpdateReport:
     """Whether computing all lists anew would have cost no more, about."""
 
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Update:
-    """An update under way."""
-
-    job: BuildJob
-    session: Connection
-    base: NeighborRun
-    given: StagedInput
-    changes: InputChanges
-    index: PlaceIndex
 
 
 def update_neighbors(
@@ -119,7 +99,8 @@ def update_neighbors(
     EmptyStageError
         The encoder has no embeddings any more, or all of them are zero.
     SettingsError
-        The run was built by a release that kept no hashes of its input.
+        The run was built by a release that kept no hashes of its input, or lists of its sample are
+        wrong.
     ConflictError
         Another process brings a run of the encoder up to date, or readers hold the tables for long.
     """
@@ -140,13 +121,18 @@ def update_neighbors(
         with session.begin():
             base = store.fetch_run(session, base.run_id)
             changes = find_changes(_fetch_input(session, base), given.vectors)
-        update = _Update(job, session, base, given, changes, PlaceIndex(given.vectors))
+        update = Update(job, session, base, given, changes, PlaceIndex(given.vectors))
         report = _bring_up_to_date(update, started) if changes else _confirm(update, started)
         given.folder.remove_unless_used()
     return report
 
 
 def _fetch_input(session: Connection, base: NeighborRun) -> BaseInput:
+    if base.recall != 1 or base.wrong_in_sample:
+        raise SettingsError(
+            f"neighbor run {base.run_id} has wrong lists in its sample and an update would keep "
+            "them; run `skylike neighbors build` instead"
+        )
     kept = store_check.fetch_input(session, base, np.empty(0, np.int32))
     if kept.hashes is None:
         raise SettingsError(
@@ -156,7 +142,7 @@ def _fetch_input(session: Connection, base: NeighborRun) -> BaseInput:
     return BaseInput(kept.galaxy_ids, kept.hashes)
 
 
-def _confirm(update: _Update, started: float) -> UpdateReport:
+def _confirm(update: Update, started: float) -> UpdateReport:
     """Note that the lists are those of today's input; positions may have changed for statistics."""
     session, base = update.session, update.base
     with session.begin():
@@ -182,16 +168,16 @@ def _confirm(update: _Update, started: float) -> UpdateReport:
     )
 
 
-def _bring_up_to_date(update: _Update, started: float) -> UpdateReport:
+def _bring_up_to_date(update: Update, started: float) -> UpdateReport:
     session, base = update.session, update.base
-    work = _plan(update)
+    work = plan_work(update)
     if work.costs_a_rebuild:
         logger.info(
             "so many galaxies have changed that neighbor run %d could as well be built anew",
             base.run_id,
         )
-    run = _begin(update)
-    shards = _compute(update, work, run)
+    run = begin_update(update)
+    shards = compute_lists(update, work, run)
     with session.begin():
         store_updates.prepare_lists(session, run.run_id)
         run_now = store.fetch_run(session, run.run_id)
@@ -229,96 +215,7 @@ def _bring_up_to_date(update: _Update, started: float) -> UpdateReport:
     )
 
 
-def _plan(update: _Update) -> UpdateWork:
-    """Find out which lists are lost, and who could enter the others."""
-    staged, changes, base = update.given.vectors, update.changes, update.base
-    added = np.sort(update.index.places(np.concatenate([changes.new, changes.changed])))
-    missed = np.concatenate([changes.changed, changes.gone])
-    passes = 2 if len(missed) else 1
-    with (
-        update.session.begin(),
-        update.job.progress.task("Reading lists", total=passes * (base.n_galaxies or 0)) as task,
-    ):
-        full, least = store_updates.fetch_floors(update.session, base.run_id, task, k=base.k)
-        naming = store_updates.find_lists_naming(
-            update.session, base.run_id, task, galaxy_ids=missed
-        )
-    is_lost = np.zeros(len(staged), np.bool_)
-    is_lost[added] = True
-    is_lost[update.index.places(np.setdiff1d(naming, changes.gone))] = True
-    floors = np.full(len(staged), -np.inf)
-    is_there = ~np.isin(full, changes.gone)
-    floors[update.index.places(full[is_there])] = least[is_there]
-    windows = magnitude_windows(staged.magnitudes, base.width)
-    return UpdateWork(staged, windows, base.k, added, is_lost, floors)
-
-
-def _begin(update: _Update) -> NeighborRun:
-    """Find the unfinished update on the same input, or enter a new one; the session joins it."""
-    session, base = update.session, update.base
-    with hold_turn(session, base.encoder):
-        with session.begin():
-            run = store_updates.fetch_update(session, base)
-            if run is not None and not _fits(run, update):
-                what = f"update {run.run_id} of neighbor run {base.run_id} cannot be dropped"
-                refuse_if_worked_on(session, run.run_id, what)
-                logger.info("update %d was interrupted and its input has changed", run.run_id)
-                store.drop_run(session, run)
-                run = None
-            if run is None:
-                values = run_values(update.job, update.given)
-                values |= {"base_run_id": base.run_id, "revision": base.revision}
-                run = store.create_run(session, values)
-        join_run(session, run.run_id)
-    return run
-
-
-def _fits(run: NeighborRun, update: _Update) -> bool:
-    same_input = run.software.get("input") == update.given.fingerprint
-    return same_input and run.revision == update.base.revision
-
-
-def _compute(update: _Update, work: UpdateWork, run: NeighborRun) -> int:
-    """Find and store the lists that differ; return the number of shards."""
-    staged = work.staged
-    galaxies, pairs = run.software["shard_galaxies"], run.software["shard_pairs"]
-    assert isinstance(galaxies, int)  # noqa: S101 - run_values wrote them
-    assert isinstance(pairs, int)  # noqa: S101
-    cut = ShardPlan(work.windows, work.cut_shards(galaxies=galaxies, pairs=pairs))
-    shards = range(len(cut))
-    with (
-        connect(update.job.engine) as reading,
-        update.job.progress.task("Searching neighbors", total=len(staged)) as task,
-        NeighborSearch(staged, work.windows, update.job.plan) as search,
-        ThreadPoolExecutor(thread_name_prefix="neighbor-merge") as pool,
-    ):
-
-        def fetch(rows: npt.NDArray[np.int64]) -> Lists:
-            ids = store_updates.fetch_neighbor_ids(
-                reading, update.base.run_id, staged.galaxy_ids[rows]
-            )
-            lengths = np.array([len(own) for own in ids], np.int64)
-            positions = update.index.places(np.concatenate(ids))
-            return Lists(rows, lengths, positions, np.full(len(positions), np.nan, np.float32))
-
-        def compute(shard: int) -> ShardLists:
-            found = changed_lists(work, search, cut.rows(shard), fetch=fetch, pool=pool)
-            lists = ShardLists.of(staged, [_NOTHING, *found])
-            reading.rollback()
-            task.advance(cut.count_rows([shard]))
-            return lists
-
-        work_shards(
-            update.session,
-            run.run_id,
-            shards,
-            compute=compute,
-            pass_over=lambda shard: task.advance(cut.count_rows([shard])),
-        )
-    return len(shards)
-
-
-def _check_samples(update: _Update, run: NeighborRun) -> Verification:
+def _check_samples(update: Update, run: NeighborRun) -> Verification:
     """Verify a sample of all lists and one of the changed ones, as they will be."""
     staged, session = update.given.vectors, update.session
     generator = np.random.default_rng((update.base.run_id, update.base.revision))
@@ -337,7 +234,7 @@ def _check_samples(update: _Update, run: NeighborRun) -> Verification:
     return compare_with_float64(update.job, run, staged, update.index.places(chosen), stored)
 
 
-def _replace_statistics(update: _Update) -> None:
+def _replace_statistics(update: Update) -> None:
     """Compute the statistics of the lists as the transaction sees them, and put them in place."""
     session, base = update.session, update.base
     with tempfile.TemporaryDirectory(dir=update.given.folder.path) as scratch:

@@ -15,6 +15,7 @@ from neighbor_factory import (
     stored_lists,
     unit_float16,
 )
+from skylike.database.tables import neighbor_run
 from skylike.errors import (
     ConflictError,
     EmptyStageError,
@@ -232,6 +233,19 @@ def test_publish_refuses_a_run_that_is_not_complete(connection: Connection):
 
     with pytest.raises(SettingsError, match="not complete"):
         store.publish_run(connection, run)
+
+
+@pytest.mark.parametrize("found", [{"recall": 0.999}, {"wrong_in_sample": 1}])
+def test_publish_refuses_a_run_with_wrong_lists_in_its_sample(
+    engine: Engine, connection: Connection, tmp_path: Path, found: dict[str, float]
+):
+    random_sky(connection)
+    built = build_neighbors(engine, settings=SETTINGS, work_folder=tmp_path, publish=False).run
+    assert (built.recall, built.wrong_in_sample) == (1.0, 0)
+    connection.execute(sa.update(neighbor_run).values(found))
+
+    with pytest.raises(SettingsError, match="wrong lists in its sample"):
+        store.publish_run(connection, store.fetch_run(connection, built.run_id))
 
 
 def test_check_run_finds_a_built_run_perfect_and_a_spoiled_one_not(

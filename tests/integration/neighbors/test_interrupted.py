@@ -51,6 +51,7 @@ def seen_by_readers(connection: Connection) -> tuple[int, int]:
     return tuple(row)
 
 
+@pytest.mark.slow
 def test_build_killed_ten_times_at_random_moments_equals_an_unbroken_one(
     engine: Engine, database_url: URL, connection: Connection, tmp_path: Path
 ):

@@ -24,7 +24,7 @@ from skylike.errors import (
     NeighborRunNotFoundError,
     SettingsError,
 )
-from skylike.neighbors import store, store_lists, store_updates, update
+from skylike.neighbors import store, store_lists, store_updates, update_steps
 from skylike.neighbors.build import NeighborSettings, build_neighbors, drop_neighbors
 from skylike.neighbors.check import check_run
 from skylike.neighbors.update import update_neighbors
@@ -365,6 +365,15 @@ def test_update_refuses_a_run_that_kept_no_hashes(
         update_neighbors(engine, work_folder=tmp_path)
 
 
+def test_update_refuses_a_run_whose_sample_was_wrong(
+    engine: Engine, connection: Connection, base: int, tmp_path: Path
+):
+    run_sql(connection, "UPDATE neighbor_run SET wrong_in_sample = 1")
+
+    with pytest.raises(SettingsError, match="wrong lists in its sample"):
+        update_neighbors(engine, work_folder=tmp_path)
+
+
 def test_update_refuses_when_no_embedding_is_left(
     engine: Engine, connection: Connection, base: int, tmp_path: Path
 ):
@@ -388,9 +397,9 @@ def interrupt(engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
             raise KeyboardInterrupt
         return work(*arguments, **options)
 
-    work = update.changed_lists
+    work = update_steps.changed_lists
     with monkeypatch.context() as patch:
-        patch.setattr(update, "changed_lists", few)
+        patch.setattr(update_steps, "changed_lists", few)
         with pytest.raises(KeyboardInterrupt):
             update_neighbors(engine, work_folder=folder, shard_galaxies=40)
 
