@@ -1,7 +1,7 @@
 -- What neighbor lists tell of a galaxy: rarity, mutual neighbors, hubness, duplicates.
 --
 -- Computed when a run is complete, into a partition that is attached in the same transaction as its lists.
--- Runs that were complete before this migration have no statistics until they are brought up to date.
+-- Runs that were complete before this migration have no statistics: they are built anew.
 
 CREATE TABLE skylike.neighbor_statistic (
     run_id integer NOT NULL,

@@ -1,7 +1,7 @@
 """Connections: an engine that finds our schema, knows vectors and fails with a sentence."""
 
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 import sqlalchemy as sa
@@ -19,6 +19,9 @@ MINIMUM_PGVECTOR = (0, 8, 4)
 """0.8.4 repairs an HNSW index that vacuum could corrupt (pgvector CHANGELOG, 2026-06)."""
 
 SCHEMA = "skylike"
+
+DatabaseUrl: TypeAlias = URL
+"""Shows no password where it is printed."""
 
 
 def parse_url(text: str) -> URL:

@@ -1,6 +1,5 @@
 """Server settings that fit the machine: memory (the container's), cores, shared memory."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+
+from skylike.processors import count_cores
 
 _MB: Final = 1024**2
 _GB: Final = 1024**3
@@ -38,10 +39,8 @@ class Machine:
 def measure_machine() -> Machine:
     """Look at this machine, respecting control groups (containers, Slurm) and CPU affinity."""
     memory = min([psutil.virtual_memory().total, *_memory_limits()])
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else (os.cpu_count() or 1)
     shm = Path("/dev/shm")  # noqa: S108 - its size, no file in it
-    return Machine(memory, cores, shutil.disk_usage(shm).total if shm.is_dir() else memory)
+    return Machine(memory, count_cores(), shutil.disk_usage(shm).total if shm.is_dir() else memory)
 
 
 def _memory_limits(

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from distributed import get_worker
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 
-from skylike.database.engine import make_engine
+from skylike.database.engine import DatabaseUrl, make_engine
 from skylike.embeddings.store import fetch_encoder
 from skylike.errors import ConflictError
 from skylike.neighbors import store
@@ -40,7 +40,9 @@ _staged_here: set[Path] = set()
 """Folders that this worker has written."""
 
 
-def search_part(url: URL, run_id: int, shards: list[int], plan: SearchPlan, folder: str) -> int:
+def search_part(
+    url: DatabaseUrl, run_id: int, shards: list[int], plan: SearchPlan, folder: str
+) -> int:
     """Compute some shards of a run, on a worker; return how many were not done already.
 
     Parameters

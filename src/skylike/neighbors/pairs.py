@@ -1,12 +1,12 @@
 """Distances of pairs of staged embeddings, in float64."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
 from skylike.neighbors.vectors import StagedVectors, Widener
+from skylike.processors import count_cores
 from skylike.progress import SILENT, Progress
 
 _CHUNK_PAIRS = 256
@@ -51,7 +51,7 @@ def pair_distances(
     starts = range(0, len(rows), step)
     with (
         progress.task("Comparing pairs", total=len(rows), unit="pairs") as task,
-        ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="pairs") as pool,
+        ThreadPoolExecutor(count_cores(), thread_name_prefix="pairs") as pool,
     ):
         for done in pool.map(fill, starts):
             task.advance(done)

@@ -1,7 +1,6 @@
 """Exact nearest neighbors of rows in magnitude order: tiles, candidates, float64 where needed."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
@@ -23,6 +22,7 @@ from skylike.neighbors.rescore import Lists, Settled, settle
 from skylike.neighbors.search_plan import MAXIMUM_K, SearchPlan
 from skylike.neighbors.vectors import Block, BlockReader, StagedVectors
 from skylike.neighbors.windows import Windows, cut_scattered_tiles, cut_tiles
+from skylike.processors import count_cores
 
 __all__ = ["MAXIMUM_K", "NeighborSearch", "SearchPlan"]
 
@@ -77,7 +77,7 @@ class BlockSearch:
 
     def __init__(self, staged: StagedVectors, windows: Windows, plan: SearchPlan) -> None:
         self._staged, self._windows, self._plan = staged, windows, plan
-        self._threads = os.cpu_count() or 1
+        self._threads = count_cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="neighbors")
         memory_bytes = plan.memory_bytes if plan.memory_bytes is not None else BLOCK_BYTES
         self._reader = BlockReader(staged, memory_bytes=memory_bytes, pool=self._pool)

@@ -6,7 +6,6 @@ With z = x / |x| - center, a row of the screening matrix is h = float16(scale z)
 h_i . h_j - |h_j|^2 / 2 with no second pass over the scores.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +19,7 @@ import torch
 
 from skylike.neighbors.torch_kernels import center_rows
 from skylike.neighbors.vectors import StagedVectors
+from skylike.processors import count_cores
 
 ALIGNMENT: Final = 64
 """Rows come in groups of so many, at multiples of it: segments of columns never end in between."""
@@ -27,7 +27,7 @@ ALIGNMENT: Final = 64
 PIECE_ROWS: Final = 8192
 """Rows uploaded and converted in one step: 32 MB at d = 2048."""
 
-_COPIERS: Final = min(8, os.cpu_count() or 1)
+_COPIERS: Final = min(8, count_cores())
 """Threads that read staged vectors: eight copy faster than a GPU's bus takes it."""
 
 _BIAS_WEIGHTS: Final = (4096.0, 2.0, 2.0**-10)
