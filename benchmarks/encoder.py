@@ -134,6 +134,9 @@ class _StepClock:
     def note(self, _text: str) -> None:
         return None
 
+    def skip(self, _n: int = 1) -> None:
+        return None
+
     def advance(self, _n: int = 1) -> None:
         self.times.append(time.perf_counter())
 

@@ -113,7 +113,10 @@ def insert_sky(
     n, dimension = vectors.shape
     ids = (np.arange(1, n + 1) * 3 if galaxy_ids is None else galaxy_ids).astype(np.int32)
     driver = driver_connection(connection)
-    driver.execute("INSERT INTO survey (survey_id, name) VALUES (1, 'test') ON CONFLICT DO NOTHING")
+    driver.execute(
+        "INSERT INTO survey (survey_id, name, bands) VALUES (1, 'test', '{g,r,z}')"
+        " ON CONFLICT DO NOTHING"
+    )
     generator = np.random.default_rng(5)
     copy_into(
         connection,

@@ -80,7 +80,10 @@ def insert_survey(engine: Engine, name: str = "test") -> int:
     with engine.begin() as connection:
         return int(
             connection.scalar(
-                sa.text("INSERT INTO skylike.survey (name) VALUES (:name) RETURNING survey_id"),
+                sa.text(
+                    "INSERT INTO skylike.survey (name, bands) VALUES (:name, '{g,r,z}')"
+                    " RETURNING survey_id"
+                ),
                 {"name": name},
             )
         )

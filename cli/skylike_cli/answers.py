@@ -1,12 +1,12 @@
 """What the commands that answer with galaxies share: the formats, and the contact sheet."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from skylike.file_formats import Format
 from skylike_cli import session
 
 if TYPE_CHECKING:
@@ -14,33 +14,25 @@ if TYPE_CHECKING:
     from skylike.search.result import SearchResult
 
 
-class Format(StrEnum):
-    """As :class:`skylike.interfaces.formats.Format`, which takes long to import."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    FITS = "fits"
-    VOTABLE = "votable"
-    PARQUET = "parquet"
-    HTML = "html"
-
-
-def check_files(form: Format, output: Path | None, sheet: Path | None) -> None:
-    """Find out before a long search that its files could not be written."""
+def check_files(form: Format | None, output: Path | None, sheet: Path | None) -> Format:
+    """Find out before a long search that its files could not be written; return the format."""
     from skylike.interfaces.formats import check_output
     from skylike.interfaces.sheet import check_sheet
 
-    check_output(format=form.value, output=output)
+    chosen = check_output(format=form, output=output)
     if sheet is not None:
         check_sheet(sheet)
+    return chosen
 
 
 def write_rows(result: "SearchResult", form: Format, output: Path | None) -> None:
-    """Write or print an answer."""
+    """Write or print an answer; of CSV, which is rows alone, tell on stderr how they were found."""
     from skylike.interfaces.formats import write_result
+    from skylike.interfaces.provenance import summary
 
-    write_result(result, format=form.value, output=output)
+    write_result(result, format=form, output=output)
+    if form is Format.CSV:
+        typer.echo("\n".join(summary(result.provenance, found=result.rows.num_rows)), err=True)
 
 
 def write_sheet(

@@ -124,9 +124,10 @@ def export(
 ) -> None:
     """Write the galaxies to a file, with units, UCDs and descriptions of the columns."""
     from skylike.catalog.export import export_catalog
+    from skylike.catalog.report import counted
 
     n = export_catalog(session.engine(), output, where=where, progress=session.progress())
-    typer.echo(f"{output}: {n:,} galaxies")
+    typer.echo(f"{output}: {counted(n, 'galaxy', 'galaxies')}")
 
 
 @app.command()
@@ -135,9 +136,15 @@ def define(
         str | None,
         typer.Argument(metavar="'NAME = EXPRESSION'", help="Such as 'g_r = mag_g - mag_r'."),
     ] = None,
-    description: Annotated[str, typer.Option(help="What it is, in a phrase.")] = "",
+    description: Annotated[
+        str | None,
+        typer.Option(help="What it is, in a phrase. Not given, it stays as it is."),
+    ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="Such as mag, as astropy writes it. Default: none.")
+        str | None,
+        typer.Option(
+            help="Such as mag, as astropy writes it; '' for none. Not given, it stays as it is."
+        ),
     ] = None,
     drop: Annotated[
         str | None, typer.Option(metavar="NAME", help="Forget a derived column instead.")

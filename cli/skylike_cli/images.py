@@ -26,7 +26,7 @@ def add(
         str | None,
         typer.Option(
             help="Survey that identifiers belong to and new galaxies join "
-            "[default: the survey that has an HDF5 file's objects, its release, or images].",
+            r"\[default: the survey that has an HDF5 file's objects, its release, or images].",
             show_default=False,
         ),
     ] = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skylike.file_formats import Format
 from skylike_cli import answers, session
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ class _Output(StrEnum):
     JSON = "json"
 
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Label, such as ring: [a-z][a-z0-9_]*.")]
+_Name = Annotated[
+    str, typer.Argument(metavar="NAME", help=r"Label, such as ring: \[a-z]\[a-z0-9_]*.")
+]
 _Galaxy = Annotated[list[int] | None, typer.Option(metavar="ID", help="A galaxy; may be repeated.")]
 _From = Annotated[
     Path | None,
@@ -194,21 +197,25 @@ def suggest(
         float | None, typer.Option(metavar="SECONDS", min=0.001, help="Give up after this long.")
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name
-        answers.Format, typer.Option(help="Format of the answer.")
-    ] = answers.Format.TABLE,
+        Format | None,
+        typer.Option(help="Format of the answer; that of the extension of --output, else table."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the answer here.")
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(metavar="PNG", help="Also make a contact sheet: members, then suggestions."),
+        typer.Option(
+            metavar="FILE",
+            help="Also make a contact sheet (.png or .jpg): members, then suggestions.",
+        ),
     ] = None,
 ) -> None:
     """Suggest what to inspect next: likely members and doubtful galaxies in turn, none alike."""
     from skylike.cuts.coordinates import parse_cone
     from skylike.search.suggest import SuggestQuery, suggest_galaxies
 
-    answers.check_files(format, output, sheet)
+    form = answers.check_files(format, output, sheet)
     region = parse_cone(cone) if cone is not None else None
     query = SuggestQuery(
         name,
@@ -220,7 +227,7 @@ def suggest(
         definitions=tuple(define or ()),
     )
     found = suggest_galaxies(session.engine(), query, encoder=encoder, timeout_s=timeout)
-    answers.write_rows(found.result, format, output)
+    answers.write_rows(found.result, form, output)
     if sheet is not None:
         answers.write_sheet(found.result, found.members, sheet, example_word="member")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skylike.errors import SettingsError
+from skylike.file_formats import Format
 from skylike_cli import answers, session
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ def search(
         ),
     ] = None,
     position_limit: Annotated[
-        float,
+        str,
         typer.Option(
             metavar="ARCSEC",
-            help="How far from a position its galaxy may lie.",
+            help="How far from a position its galaxy may lie; also '0.2 arcmin'.",
             rich_help_panel=_LIKE,
         ),
-    ] = 5.0,
+    ] = "5",
     image: Annotated[
         list[Path] | None,
         typer.Option(
@@ -138,13 +139,13 @@ def search(
         typer.Option("--least-similar", help="The least similar instead.", rich_help_panel=_HOW),
     ] = False,
     min_separation: Annotated[
-        float,
+        str,
         typer.Option(
             metavar="ARCSEC",
             help="Drop results nearer than this to the query or to a better result; 0 keeps all.",
             rich_help_panel=_HOW,
         ),
-    ] = 25.152,
+    ] = "25.152",
     fast: Annotated[
         bool,
         typer.Option(
@@ -180,8 +181,12 @@ def search(
         ),
     ] = False,
     format: Annotated[  # noqa: A002 - the option's name
-        answers.Format, typer.Option(help="Format of the answer.", rich_help_panel=_ANSWER)
-    ] = answers.Format.TABLE,
+        Format | None,
+        typer.Option(
+            help="Format of the answer; that of the extension of --output, else table.",
+            rich_help_panel=_ANSWER,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the answer here.", rich_help_panel=_ANSWER),
@@ -189,8 +194,8 @@ def search(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            metavar="PNG",
-            help="Also make a contact sheet: query first, then the results.",
+            metavar="FILE",
+            help="Also make a contact sheet (.png or .jpg): query first, then the results.",
             rich_help_panel=_ANSWER,
         ),
     ] = None,
@@ -202,11 +207,12 @@ def search(
     there are no examples: galaxies that are like no others come first.
     """
     from skylike.cuts.coordinates import parse_cone, parse_position
+    from skylike.interfaces.sky_arguments import arcsec_of
     from skylike.search.position_table import read_position_table
     from skylike.search.query import Query, read_vectors
     from skylike.search.rarest import RarestQuery
 
-    answers.check_files(format, output, sheet)
+    form = answers.check_files(format, output, sheet)
     if rarest:
         named = (galaxy, position, image, vector, reject, positions is not None, each)
         if any(named) or least_similar:
@@ -219,11 +225,11 @@ def search(
             cone=parse_cone(cone) if cone is not None else None,
             k=k,
             offset=offset,
-            min_separation=min_separation,
+            min_separation=arcsec_of(min_separation),
             definitions=tuple(define or ()),
         )
         found = _find_rarest(among, encoder, timeout, explain=explain)
-        answers.write_rows(found.result, format, output)
+        answers.write_rows(found.result, form, output)
         if sheet is not None:
             answers.write_sheet(found.result, (), sheet)
         return
@@ -233,7 +239,7 @@ def search(
         galaxies=tuple(galaxy or ()),
         positions=tuple(parse_position(text) for text in position or ()),
         position_table=read_position_table(positions) if positions is not None else None,
-        position_limit=position_limit,
+        position_limit=arcsec_of(position_limit),
         images=tuple(image or ()),
         invert_pictures=invert_pictures,
         vectors=tuple(row for path in vector or () for row in read_vectors(path)),
@@ -244,7 +250,7 @@ def search(
         k=k,
         offset=offset,
         least_similar=least_similar,
-        min_separation=min_separation,
+        min_separation=arcsec_of(min_separation),
         fast=fast,
     )
     device = device or session.settings().device
@@ -253,9 +259,10 @@ def search(
     else:
         found = _answer(query, encoder, device, timeout, explain=explain)
         result = found.result
-    answers.write_rows(result, format, output)
-    if positions is not None and (format is not answers.Format.TABLE or output is not None):
-        # The table on a terminal ends with the note; a file has it where nobody looks at first.
+    answers.write_rows(result, form, output)
+    told = form is Format.CSV or (form is Format.TABLE and output is None)
+    if (positions is not None or image) and not told:
+        # What is told of an answer ends with the note; files have it where nobody looks at first.
         _tell_note(result)
     if sheet is not None:
         answers.write_sheet(result, found.examples, sheet)

@@ -83,7 +83,8 @@ def given_url() -> str | None:
 class _LogTask(Task):
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
-        self._done, self._note = 0, ""
+        self._done = self._skipped = 0
+        self._note = ""
         self._start = self._told = time.monotonic()
 
     @override
@@ -93,6 +94,11 @@ class _LogTask(Task):
             self.tell()
 
     @override
+    def skip(self, n: int = 1, /) -> None:
+        self._skipped += n
+        self.advance(n)
+
+    @override
     def note(self, text: str, /) -> None:
         self._note = f", {text}"
 
@@ -100,7 +106,7 @@ class _LogTask(Task):
         from rich.console import Console
 
         self._told = time.monotonic()
-        rate = self._done / max(self._told - self._start, 1e-9)
+        rate = (self._done - self._skipped) / max(self._told - self._start, 1e-9)
         of = f" of {self._total:,}" if self._total is not None else ""
         Console(stderr=True, soft_wrap=True, highlight=False).print(
             f"{self._description}: {self._done:,}{of} {self._unit}, {rate:,.0f}/s{self._note}"
@@ -143,11 +149,17 @@ class _BarProgress:
         )
         with Bars(*columns, console=Console(stderr=True)) as bars:
             identifier = bars.add_task(description, total=total, note="")
+            (shown,) = (task for task in bars.tasks if task.id == identifier)
 
             class _BarTask(Task):
                 @override
                 def advance(self, n: int = 1, /) -> None:
                     bars.advance(identifier, n)
+
+                @override
+                def skip(self, n: int = 1, /) -> None:
+                    # Without a sample, of which the time that remains would be reckoned.
+                    shown.completed += n
 
                 @override
                 def note(self, text: str, /) -> None:

@@ -28,8 +28,12 @@ A message says what happened, to which thing, and what to do next, in one line.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from typing_extensions import override
+
+SHOWN_LENGTH: Final = 200
+"""Characters of a cut that an error message repeats at most."""
 
 
 class SkylikeError(Exception):
@@ -89,8 +93,22 @@ class CutError(SkylikeError):
     @override
     def __str__(self) -> str:
         if self.position is None:
-            return f"{self.reason} (in the cut {self.cut!r})"
-        return f"{self.reason} (character {self.position + 1} of the cut {self.cut!r})"
+            return f"{self.reason} (in the cut {self._excerpt()!r})"
+        place = f"character {self.position + 1} of the cut"
+        if len(self.cut) > SHOWN_LENGTH:
+            place += ", marked >>>,"
+        return f"{self.reason} ({place} {self._excerpt()!r})"
+
+    def _excerpt(self) -> str:
+        """Return the cut as it is shown: of a long one what is around the marked place."""
+        if len(self.cut) <= SHOWN_LENGTH:
+            return self.cut
+        place = self.position or 0
+        start = max(0, min(place - SHOWN_LENGTH // 2, len(self.cut) - SHOWN_LENGTH))
+        end = start + SHOWN_LENGTH
+        mark = "" if self.position is None else ">>>"
+        shown = f"{self.cut[start:place]}{mark}{self.cut[place:end]}"
+        return f"{'...' if start else ''}{shown}{'...' if end < len(self.cut) else ''}"
 
 
 class CoordinateError(SkylikeError):

@@ -11,6 +11,12 @@ class Task(Protocol):
     def advance(self, n: int = 1, /) -> None:
         """Say that ``n`` more units are done."""
 
+    def skip(self, n: int = 1, /) -> None:
+        """Say that ``n`` more units need no work: an earlier run, or another process, did them.
+
+        They count as done, and not for the rate.
+        """
+
     def note(self, text: str, /) -> None:
         """Show a short text beside the progress, such as the current loss."""
 
@@ -36,6 +42,9 @@ class Progress(Protocol):
 
 class _SilentTask:
     def advance(self, n: int = 1, /) -> None:
+        pass
+
+    def skip(self, n: int = 1, /) -> None:
         pass
 
     def note(self, text: str, /) -> None:

@@ -53,7 +53,7 @@ def test_search_when_typed_as_in_the_readme_then_answers_with_a_sheet(demo_machi
     done = demo_machine.run(*shlex.split(plain)[1:])
 
     assert "similarity" in done.stdout
-    with Image.open(demo_machine.folder / "like-42.png") as sheet:
+    with Image.open(demo_machine.folder / "like-5.png") as sheet:
         assert min(sheet.size) > 300
     done = demo_machine.run(*shlex.split(explained)[1:])
     assert "unlike galaxy 7" in done.stdout
@@ -90,7 +90,7 @@ def test_neighbors_when_run_by_psql_as_in_the_readme_then_are_inside_the_cut(dem
 
     assert rows
     ((mag_r, g_r),) = demo_machine.sql(
-        "SELECT mag_r, mag_g - mag_r FROM galaxy WHERE galaxy_id = 42"
+        "SELECT mag_r, mag_g - mag_r FROM galaxy WHERE galaxy_id = 5"
     )
     assert all(float(row[5]) < float(mag_r) and float(row[6]) < float(g_r) for row in rows)
     assert [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)

@@ -27,6 +27,12 @@ def _truncated_fits(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:9000])
 
 
+def _fits_cut_short_in_a_header(folder: Path) -> None:
+    path = folder / "short.fits"
+    Table({"RA": np.arange(20.0), "DEC": np.zeros(20)}).write(path)
+    path.write_bytes(path.read_bytes()[: 2880 + 500])
+
+
 def _damaged_fits(folder: Path) -> None:
     path = folder / "damaged.fits"
     Table({"RA": np.arange(20.0), "DEC": np.zeros(20)}).write(path)
@@ -95,6 +101,12 @@ CASES = [
         ("catalog", "load", "{folder}/damaged.fits"),
         r"damaged\.fits: cannot be read as FITS \(Unparsable card",
         _damaged_fits,
+    ),
+    BadInput(
+        "catalog: FITS cut short in the header of its table",
+        ("catalog", "load", "{folder}/short.fits"),
+        r"short\.fits: the file is truncated .*; download it again",
+        _fits_cut_short_in_a_header,
     ),
     BadInput(
         "catalog: no positions",
@@ -204,7 +216,7 @@ CASES = [
     BadInput(
         "catalog: an export without a format",
         ("catalog", "export", "--output", "{folder}/galaxies.dat"),
-        r"galaxies\.dat: the extension tells no format; use \.fits",
+        r"galaxies\.dat: the extension tells no format; use \.csv, \.fits",
     ),
     BadInput(
         "catalog: an export into a folder that is not there",

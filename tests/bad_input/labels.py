@@ -111,7 +111,7 @@ CASES = [
     BadInput(
         "label: exported to a format that is not known",
         ("label", "export", "ring", "--output", "{folder}/ring.txt"),
-        r"ring\.txt: the extension tells no format; use \.csv or \.parquet",
+        r"ring\.txt: the extension tells no format; use \.csv, \.parquet",
     ),
     BadInput(
         "label: exported into a folder that is not there",

@@ -159,6 +159,26 @@ CASES = [
         r"the format fits is for files; name one with --output, such as result\.fits",
     ),
     BadInput(
+        "search into a file whose extension tells no format",
+        ("search", "--galaxy", "1", "--output", "{folder}/answer.h5"),
+        r"answer\.h5: the extension tells no format; use \.csv, \.json, \.fits",
+    ),
+    BadInput(
+        "search into a file whose extension contradicts the format",
+        ("search", "--galaxy", "1", "--format", "votable", "--output", "{folder}/answer.fits"),
+        r"answer\.fits: the extension says fits, the format is votable; make them agree",
+    ),
+    BadInput(
+        "contact sheet in a format that is none of pictures",
+        ("search", "--galaxy", "1", "--sheet", "{folder}/sheet.foo"),
+        r"sheet\.foo: the extension tells no format of pictures; use \.png, \.jpg",
+    ),
+    BadInput(
+        "search with a limit that is no angle",
+        ("search", "--galaxy", "1", "--position-limit", "20 parsec"),
+        r"parsec",
+    ),
+    BadInput(
         "contact sheet into a folder that is not there",
         ("search", "--galaxy", "1", "--sheet", "{folder}/nowhere/sheet.png"),
         r"sheet\.png: cannot be written",

@@ -122,3 +122,49 @@ def test_command_when_interrupted_then_says_how_to_go_on(tmp_path: Path):
 
     assert process.returncode == 130
     assert told == "Interrupted; run the same command again to go on.\n"
+
+
+def test_help_when_it_has_brackets_then_none_are_taken_for_markup():
+    import typer.main
+    from rich.text import Text
+
+    from skylike_cli.main import app
+
+    pending, seen = [typer.main.get_command(app)], 0
+    while pending:
+        command = pending.pop()
+        pending += getattr(command, "commands", {}).values()
+        for said in [command.help, *(getattr(p, "help", None) for p in command.params)]:
+            shown = Text.from_markup(said or "").plain
+            assert shown == (said or "").replace("\\[", "[")
+            seen += 1
+    assert seen > 100
+
+
+def test_rate_when_units_were_skipped_then_counts_only_what_this_run_did(capsys, monkeypatch):
+    from skylike_cli import session
+
+    monkeypatch.setattr(session.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(session, "LOG_INTERVAL_S", float("inf"))
+    task = session._LogTask("training", 1000, "images")
+    monkeypatch.setattr(session.time, "monotonic", lambda: 110.0)
+
+    task.skip(700)
+    task.advance(20)
+    task.tell()
+
+    assert "720 of 1,000 images, 2/s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["pandas", "astropy", "h5py", "torch"])
+def test_search_modules_when_imported_then_bring_nothing_that_takes_long(module: str):
+    code = f"""
+import sys, pyarrow as pa
+import skylike.search.search, skylike.interfaces.terminal
+from skylike.search.arrow_arrays import arrow_array
+pa.table({{'a': arrow_array([1, None], pa.int32())}}).to_pylist()
+print({module!r} in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout.strip() == "False"

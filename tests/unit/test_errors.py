@@ -2,6 +2,8 @@
 
 import inspect
 
+import pytest
+
 from skylike import errors
 
 
@@ -34,3 +36,23 @@ def test_cut_error_when_position_is_known_then_points_at_the_character():
     error = errors.CutError("column mag_q is unknown", cut="mag_q < 3", position=0)
 
     assert str(error) == "column mag_q is unknown (character 1 of the cut 'mag_q < 3')"
+
+
+@pytest.mark.parametrize(
+    ("place", "starts", "ends"),
+    [(0, "'>>>0123", "..."), (250, "'...", "..."), (499, "'...", ">>>9'")],
+)
+def test_cut_error_when_the_cut_is_long_then_shows_and_marks_the_place(place, starts, ends):
+    error = errors.CutError("wrong", cut="0123456789" * 50, position=place)
+
+    shown = str(error).partition("marked >>>, ")[2].removesuffix(")")
+
+    assert f"character {place + 1} of the cut" in str(error)
+    assert shown.startswith(starts)
+    assert shown.removesuffix("'").endswith(ends.removesuffix("'"))
+    assert f">>>{place % 10}" in shown
+    assert len(shown) < 220
+
+
+def test_cut_error_when_a_long_cut_has_no_place_then_marks_none():
+    assert ">>>" not in str(errors.CutError("wrong", cut="0123456789" * 50))

@@ -1,6 +1,6 @@
 """The columns of a batch of galaxies on its way into the database."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -13,16 +13,14 @@ KEY: Final = "object_id"
 POSITION: Final = ("ra", "dec", "healpix29")
 """What every galaxy has beside its key."""
 
+_OF_BANDS: Final = ("flux", "mag", "mag_err", "psf_size")
+
 GALAXY_TYPES: Final[Mapping[str, pa.DataType]] = {
     "object_id": pa.int64(),
     "ra": pa.float64(),
     "dec": pa.float64(),
     "healpix29": pa.int64(),
-    **{
-        f"{prefix}_{band}": pa.float32()
-        for prefix in ("flux", "mag", "mag_err", "psf_size")
-        for band in BANDS
-    },
+    **{f"{prefix}_{band}": pa.float32() for prefix in _OF_BANDS for band in BANDS},
     "ebv": pa.float32(),
     "z_phot": pa.float32(),
     "z_spec": pa.float32(),
@@ -31,3 +29,14 @@ GALAXY_TYPES: Final[Mapping[str, pa.DataType]] = {
     "photsys": pa.string(),
 }
 """Columns that a batch of galaxies may have, with their Arrow types (COPY does not convert)."""
+
+_BAND_OF: Final = {f"{prefix}_{band}": band for prefix in _OF_BANDS for band in BANDS}
+
+
+def is_reported(name: str, bands: Collection[str]) -> bool:
+    """Tell whether a column belongs to what people get of galaxies of surveys with these bands.
+
+    All columns do but those of other bands: what people get depends on the surveys that are
+    loaded, never on which galaxies were found.
+    """
+    return name not in _BAND_OF or _BAND_OF[name] in bands

@@ -14,27 +14,22 @@ from astropy.utils.exceptions import AstropyWarning
 from pyarrow import csv as arrow_csv
 from sqlalchemy import Engine
 
+from skylike.catalog.fits_units import fits_words
 from skylike.catalog.store_derived import fetch_derived
-from skylike.catalog.store_reading import filled_columns, iter_galaxies
+from skylike.catalog.store_labels import check_labels
+from skylike.catalog.store_reading import exported_columns, iter_galaxies
 from skylike.cuts import GALAXY_KINDS, parse_cut
 from skylike.database.comments import ColumnMeaning, read_meanings
 from skylike.database.engine import connect
 from skylike.errors import SettingsError
+from skylike.file_formats import Format, choose_format, compress_file, is_gzipped
 from skylike.files import replaced_file
 from skylike.progress import SILENT, Progress
 from skylike.survey.parquet_catalog import arrow_column
 
 Meanings = Mapping[str, ColumnMeaning]
 
-FORMATS: Final = {
-    ".fits": "fits",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".vot": "votable",
-    ".votable": "votable",
-    ".xml": "votable",
-}
-"""Format of the file, by its extension."""
+FORMATS: Final = (Format.FITS, Format.CSV, Format.PARQUET, Format.VOTABLE)
 
 
 def export_catalog(
@@ -42,13 +37,14 @@ def export_catalog(
 ) -> int:
     """Write the galaxies that a cut takes to a file; return how many.
 
-    Columns that no galaxy fills are left out. CSV and Parquet are streamed; FITS and VOTable need
-    the galaxies in memory (about 400 bytes each). The file appears only when it is complete.
+    Columns of bands that no survey has are left out, no others. CSV and Parquet are streamed; FITS
+    and VOTable need the galaxies in memory (about 400 bytes each). The file appears only when it is
+    complete.
 
     Parameters
     ----------
     output
-        The extension tells the format: .fits, .csv, .parquet, .vot, .votable or .xml.
+        The extension tells the format, one of :data:`FORMATS`; with .gz behind it, compressed.
     where
         An SQL cut over the columns of ``galaxy`` and derived ones, or None for all.
 
@@ -58,6 +54,8 @@ def export_catalog(
         The extension is not one of these, or the file cannot be written.
     CutError
         The cut is not understood.
+    NotFoundError
+        Nothing was said under a label that it names.
     """
     write = _writer(output)
     with (
@@ -66,7 +64,9 @@ def export_catalog(
     ):
         derived = fetch_derived(connection)
         cut = parse_cut(where, GALAXY_KINDS, derived) if where is not None else None
-        columns = filled_columns(connection)
+        if cut is not None:
+            check_labels(connection, cut)
+        columns = exported_columns(connection)
         meanings = _meanings(
             read_meanings(connection, "galaxy"), read_meanings(connection, "survey")
         )
@@ -82,20 +82,21 @@ def export_catalog(
         try:
             with replaced_file(output) as part:
                 write(batches(), part, meanings)
+                if is_gzipped(output):
+                    compress_file(part)
         except OSError as error:
             raise SettingsError(f"--output {output}: cannot be written ({error})") from error
     return n_galaxies
 
 
 def _writer(output: Path) -> Callable[[Iterator[pa.Table], Path, Meanings], None]:
-    name = FORMATS.get(output.suffix.lower())
-    if name is None:
-        raise SettingsError(
-            f"--output {output}: the extension tells no format; use {', '.join(FORMATS)}"
-        )
-    return {"csv": _write_csv, "parquet": _write_parquet, "fits": _write_fits}.get(
-        name, _write_votable
-    )
+    form = choose_format(output, among=FORMATS, option="--output ")
+    return {
+        Format.CSV: _write_csv,
+        Format.PARQUET: _write_parquet,
+        Format.FITS: _write_fits,
+        Format.VOTABLE: _write_votable,
+    }[form]
 
 
 def _meanings(galaxy: Meanings, survey: Meanings) -> Meanings:
@@ -149,10 +150,13 @@ def _write_fits(batches: Iterator[pa.Table], path: Path, meanings: Meanings) -> 
         warnings.simplefilter("ignore", AstropyWarning)
         hdu = fits.table_to_hdu(table)
     for place, name in enumerate(table.colnames, start=1):
-        if meanings[name].unit:
-            hdu.header[f"TUNIT{place}"] = meanings[name].unit
+        unit, description = fits_words(meanings[name])
+        if unit:
+            hdu.header[f"TUNIT{place}"] = unit
+        else:
+            hdu.header.remove(f"TUNIT{place}", ignore_missing=True)
         hdu.header[f"TUCD{place}"] = meanings[name].ucd
-        hdu.header[f"TCOMM{place}"] = meanings[name].description
+        hdu.header[f"TCOMM{place}"] = description
     hdu.name = "GALAXY"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)

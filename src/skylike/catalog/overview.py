@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine
 
+from skylike.catalog.report import counted
 from skylike.catalog.store_derived import DerivedColumn, fetch_definitions
 from skylike.catalog.store_reading import LoadOverview, SurveyOverview, fetch_loads, fetch_surveys
 from skylike.database.engine import connect
@@ -40,7 +41,8 @@ def overview_lines(overview: CatalogOverview) -> Sequence[str]:
         lines.append("The catalog is empty; load galaxies with `skylike catalog load FILE...`.")
     for survey in overview.surveys:
         bands = " ".join(survey.bands) or "none"
-        lines.append(f"{survey.name}: {survey.n_galaxies:,} galaxies, bands {bands}")
+        galaxies = counted(survey.n_galaxies, "galaxy", "galaxies")
+        lines.append(f"{survey.name}: {galaxies}, bands {bands}")
         lines += [
             f"  mag_{band}: {brightest:.2f} to {faintest:.2f} ({n:,} galaxies)"
             for band, (brightest, faintest, n) in survey.magnitudes.items()

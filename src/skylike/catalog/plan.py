@@ -79,7 +79,9 @@ def plan_load(
     CutError
         The cut is not understood.
     """
-    table, guess = _choose(open_tables(path, format=options.format), options.columns)
+    table, guess = _choose(
+        open_tables(path, format=options.format, way_out=", or give --format"), options.columns
+    )
     columns, notes = dict(guess.columns), []
     if guess.ambiguous:
         raise SurveyFileError(f"{path}: {_question(guess.ambiguous)}")

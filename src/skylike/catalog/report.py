@@ -86,3 +86,8 @@ def report_lines(report: LoadReport) -> Sequence[str]:
         lines.append(f"  not selected: {report.not_selected:,}")
     lines += [f"  left out, {reason}: {n:,}" for reason, n in sorted(report.rejected.items())]
     return [*lines, *(f"  note: {note}" for note in report.notes)]
+
+
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun: ``1 galaxy``, ``2,000 galaxies``; else with an s behind it."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"

@@ -77,19 +77,22 @@ def _understood(definitions: tuple[tuple[str, str], ...]) -> dict[str, Derived]:
 
 
 def define_column(
-    engine: Engine, text: str, *, description: str = "", unit: str | None = None
+    engine: Engine, text: str, *, description: str | None = None, unit: str | None = None
 ) -> Derived:
     """Keep a derived column, so that every cut may name it.
 
-    Defining the same again changes its description and unit only.
+    Defining the same again changes its description and unit only, and these only where given.
 
     Parameters
     ----------
     text
         A definition over columns of the catalog and derived columns defined before, as
         :func:`skylike.cuts.parse_definition` takes it.
+    description
+        In a phrase. None leaves it as it is, at first empty.
     unit
-        As :mod:`astropy.units` reads it; None for a pure number, a text or a condition.
+        As :mod:`astropy.units` reads it; empty for a pure number, a text or a condition. None
+        leaves it as it is, at first without.
 
     Raises
     ------
@@ -100,9 +103,13 @@ def define_column(
     ConflictError
         The name stands for something else already.
     """
-    unit = _checked_unit(unit)
-    text, description = text.strip(), description.strip()
-    if not f"{text}{description}".isprintable():
+    about: dict[str, str | None] = {}
+    if unit is not None:
+        about["unit"] = _checked_unit(unit)
+    text = text.strip()
+    if description is not None:
+        about["description"] = description.strip()
+    if not f"{text}{about.get('description', '')}".isprintable():
         raise SettingsError("a definition and its description are one line each, without tabs")
     with engine.begin() as connection:
         _lock(connection)
@@ -116,13 +123,12 @@ def define_column(
             )
         # Every result has the column: what no statement can be made of would fail them all.
         check_derived(made, {**galaxy.c, "survey": survey.c.name})
-        about = {"description": description, "unit": unit}
-        if before is not None:
+        if before is None:
+            values = {"description": "", **about, "name": made.name, "expression": made.text}
+            connection.execute(sa.insert(derived_column).values(values))
+        elif about:
             here = derived_column.c.name == made.name
             connection.execute(sa.update(derived_column).where(here).values(about))
-        else:
-            values = about | {"name": made.name, "expression": made.text}
-            connection.execute(sa.insert(derived_column).values(values))
     return made
 
 
@@ -173,10 +179,10 @@ def _lock(connection: Connection) -> None:
     connection.execute(sa.text("LOCK TABLE skylike.derived_column IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def _checked_unit(unit: str | None) -> str | None:
+def _checked_unit(unit: str) -> str | None:
     from astropy.units import Unit  # noqa: PLC0415 - half a second that reading does not need
 
-    if unit is None or not unit.strip():
+    if not unit.strip():
         return None
     try:
         Unit(unit)

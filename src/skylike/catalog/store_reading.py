@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from skylike.bands import BANDS
+from skylike.catalog.columns import is_reported
 from skylike.cuts import Cut, to_expression
 from skylike.database.sql_files import statement
 from skylike.database.tables import galaxy, survey
@@ -101,14 +102,16 @@ def fetch_loads(connection: Connection, *, limit: int) -> list[LoadOverview]:
     return [LoadOverview(**row) for row in rows]
 
 
-def filled_columns(connection: Connection) -> list[str]:
-    """Return the columns of ``galaxy`` worth exporting: ``survey`` and those that hold anything."""
-    candidates = [c for c in galaxy.c if c.name not in _NOT_EXPORTED]
-    counts = connection.execute(
-        sa.select(*(sa.func.count(column).label(column.name) for column in candidates))
-    ).one()
-    filled = [column.name for column, n in zip(candidates, counts, strict=True) if n]
-    return ["galaxy_id", "survey", *(name for name in filled if name != "galaxy_id")]
+def fetch_bands(connection: Connection) -> frozenset[str]:
+    """Fetch the bands in which any survey that is loaded has a flux or a magnitude."""
+    return frozenset(connection.scalars(sa.select(sa.func.unnest(survey.c.bands)).distinct()))
+
+
+def exported_columns(connection: Connection) -> list[str]:
+    """Return the columns of ``galaxy`` that are exported: ``survey`` and those of its bands."""
+    bands = fetch_bands(connection)
+    names = [c.name for c in galaxy.c if c.name not in {*_NOT_EXPORTED, "galaxy_id"}]
+    return ["galaxy_id", "survey", *(name for name in names if is_reported(name, bands))]
 
 
 def iter_galaxies(

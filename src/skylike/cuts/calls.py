@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from skylike.cuts.arguments import Argument, said
-from skylike.cuts.functions import CONDITIONS, FUNCTIONS, MANY, Function
+from skylike.cuts.functions import CONDITIONS, FUNCTIONS, MANY
 from skylike.cuts.kinds import ColumnKind
+from skylike.cuts.polygon import MAX_VERTICES
 from skylike.cuts.regions import make_region
 from skylike.cuts.source import Source
 from skylike.cuts.syntax import Call, Number, Value, kind_of
@@ -22,7 +23,7 @@ def make_call(
     """
     function = FUNCTIONS[name]
     if not function.least <= len(arguments) <= function.most:
-        reason = f"{name} takes {_count_said(function)}, not {len(arguments)}"
+        reason = f"{name} takes {_count_said(name)}, not {_given_said(name, len(arguments))}"
         raise source.error(reason, position)
     if name in CONDITIONS:
         return make_region(name, arguments, source, position=position)
@@ -39,11 +40,20 @@ def make_call(
     return Call(name, values, kind)
 
 
-def _count_said(function: Function) -> str:
+def _count_said(name: str) -> str:
+    function = FUNCTIONS[name]
+    if name == "in_polygon":
+        return f"3 to {MAX_VERTICES} vertices, such as '180 0', '182 0', '181 2'"
     if function.least == function.most:
         return "one argument" if function.least == 1 else f"{function.least} arguments"
     upper = "or more" if function.most == MANY else f"to {function.most}"
     return f"{function.least} {upper} arguments"
+
+
+def _given_said(name: str, count: int) -> str:
+    if name != "in_polygon":
+        return f"{count}"
+    return "one argument" if count == 1 else f"{count or 'no'} arguments"
 
 
 def _check_power(base: Value, exponent: Value, *, source: Source, position: int | None) -> None:

@@ -12,9 +12,6 @@ from skylike.cuts.kinds import ColumnKind
 from skylike.cuts.syntax import Column, Derived, Value
 from skylike.errors import CutError
 
-SHOWN_LENGTH: Final = 200
-"""Characters of a cut that an error message repeats at most."""
-
 SCORE_PREFIX: Final = "score_"
 """Begins the columns that trained classifiers give."""
 
@@ -39,14 +36,8 @@ class Source:
     """What error messages repeat, where it is not :attr:`text`."""
 
     def error(self, reason: str, position: int | None) -> CutError:
-        """Return an error that points at a character; of a long cut it shows the place only."""
-        typed = self.typed or self.text
-        if len(typed) <= SHOWN_LENGTH:
-            return CutError(reason, typed, position)
-        start = max(0, (position or 0) - SHOWN_LENGTH // 2)
-        excerpt = typed[start : start + SHOWN_LENGTH] + "..."
-        where = "" if position is None else f" at character {position + 1}"
-        return CutError(f"{reason}{where}", f"...{excerpt}" if start else excerpt)
+        """Return an error that points at a character."""
+        return CutError(reason, self.typed or self.text, position)
 
     def position(self, node: exp.Expr) -> int | None:
         """Return where a node of sqlglot's tree begins: its first name or literal, or None."""

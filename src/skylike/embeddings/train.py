@@ -151,7 +151,7 @@ def train_encoder(
         _stop_requests() as stop,
         progress.task("training", total=run.total_steps * recipe.batch_size, unit="images") as task,
     ):
-        task.advance(run.step * recipe.batch_size)
+        task.skip(run.step * recipe.batch_size)
         run.go(stop, task, checkpoint_every_s)
     return run.finish()
 

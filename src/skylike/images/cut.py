@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from skylike.bands import PIXEL_SCALE_ARCSEC
 from skylike.catalog.store_derived import fetch_derived
+from skylike.catalog.store_labels import check_labels
 from skylike.cuts import GALAXY_KINDS, Cut, parse_cut
 from skylike.database.engine import connect
 from skylike.errors import EmptyStageError, ImageFileError
@@ -97,7 +98,9 @@ def cut_images(
 
 def _parse(engine: Engine, where: str) -> Cut:
     with connect(engine) as connection:
-        return parse_cut(where, GALAXY_KINDS, fetch_derived(connection))
+        cut = parse_cut(where, GALAXY_KINDS, fetch_derived(connection))
+        check_labels(connection, cut)
+        return cut
 
 
 @dataclass(frozen=True)

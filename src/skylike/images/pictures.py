@@ -66,12 +66,12 @@ def read_picture(path: Path | str) -> Picture:
     ----------
     path
         A JPEG, PNG, FITS or HDF5 file; ``cutouts.h5:12`` is row 12 (from 0) of an HDF5 file,
-        without a row it is the first.
+        whose row must be named where it holds several images.
 
     Raises
     ------
     ImageFileError
-        It cannot be read as one of these.
+        It cannot be read as one of these, or holds several images and no row is named.
     """
     file, row = _split_row(str(path))
     name = file.name.lower()
@@ -94,21 +94,28 @@ def read_picture(path: Path | str) -> Picture:
     )
 
 
-def _split_row(text: str) -> tuple[Path, int]:
+def _split_row(text: str) -> tuple[Path, int | None]:
     head, colon, tail = text.rpartition(":")
     if colon and head.lower().endswith(HDF5_SUFFIXES):
         if not tail.isdecimal():
             raise ImageFileError(f"{text}: the row after the colon must be a number from 0")
         return Path(head), int(tail)
-    return Path(text), 0
+    return Path(text), None
 
 
-def _read_hdf5_row(path: Path, row: int) -> Picture:
+def _read_hdf5_row(path: Path, row: int | None) -> Picture:
     with open_images(path) as file:
         kind, bands, _, scale = describe_images(file)
         n = len(file["images"])
+        if row is None and n > 1:
+            raise ImageFileError(
+                f"{path}: holds {n:,} images; name the row of one, {path}:0 to {path}:{n - 1}, or "
+                "add them all with `skylike images add` and search by --galaxy"
+            )
+        row = row or 0
         if row >= n:
-            raise ImageFileError(f"{path}: has rows 0 to {n - 1}; there is no row {row}")
+            there = f"has rows 0 to {n - 1}; there is no row {row}" if n else "holds no image"
+            raise ImageFileError(f"{path}: {there}")
         pixels = standardize(file["images"][row : row + 1], kind=kind, bands=bands)[0]
         columns = read_columns(file).take(np.array([row]))
     known = bool(np.isfinite(columns.ra[0]))

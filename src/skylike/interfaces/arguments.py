@@ -27,6 +27,9 @@ Definitions = str | Iterable[str] | Mapping[str, str]
 
 Duration: TypeAlias = "float | timedelta | Quantity"
 
+_LONGEST: Final = 80
+"""Characters of a value that a message quotes."""
+
 _LARGEST_ID: Final = 2**31 - 1
 """``galaxy_id`` is PostgreSQL's integer."""
 
@@ -53,7 +56,9 @@ def galaxy_id_of(value: SupportsIndex) -> int:
 
 
 def _no_galaxy_id(value: object) -> SettingsError:
-    return SettingsError(f"{value!r} is no galaxy_id; give a whole number, or several in a list")
+    return SettingsError(
+        f"{shortened(value)} is no galaxy_id; give a whole number, or several in a list"
+    )
 
 
 def galaxy_ids_of(value: "Galaxies | None") -> tuple[int, ...]:
@@ -76,6 +81,12 @@ def items_of(value: Any) -> tuple[Any, ...] | None:  # noqa: ANN401 - whatever t
     if isinstance(value, str) or getattr(value, "ndim", 1) == 0 or not isinstance(value, Iterable):
         return None
     return tuple(value)
+
+
+def shortened(value: object) -> str:
+    """Return a value as a message may hold it: in one line, of a table no more than its begin."""
+    words = " ".join(repr(value).split())
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
 
 
 def paths_of(value: Files | None) -> tuple[Path, ...]:

@@ -9,6 +9,7 @@ from astropy import units
 from astropy.io import fits, votable
 from astropy.io.votable.tree import Info, Param
 
+from skylike.catalog.fits_units import fits_words
 from skylike.interfaces.dataframe import masked_values, meaning_of, to_arrow, to_table
 from skylike.interfaces.provenance import DESCRIPTIONS, Plain, plain_items
 from skylike.search.result import SearchResult
@@ -35,9 +36,6 @@ _FITS_KEYWORDS: Final = {
     "stale": "STALE",
     "version": "SKYLIKE",
 }
-_FITS_UNITS: Final = {"nmgy": "nanomaggy"}
-"""FITS has no standard name for it; this is what the Legacy Surveys' own catalogs write."""
-
 _FITS_FORMATS: Final = {"i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D", "b1": "L"}
 _FITS_LINE: Final = 70
 """Characters of a COMMENT card that are ours."""
@@ -57,13 +55,12 @@ def fits_bytes(result: SearchResult) -> bytes:
     """Write a FITS binary table; NULL is NaN, TNULLn (the smallest integer) or an empty text."""
     columns = []
     for name in result.rows.column_names:
-        unit = meaning_of(result, name).unit
-        fits_unit = _FITS_UNITS.get(unit, unit) if unit is not None else None
-        columns.append(_fits_column(name, masked_values(result.rows[name]), fits_unit))
+        unit, _ = fits_words(meaning_of(result, name))
+        columns.append(_fits_column(name, masked_values(result.rows[name]), unit))
     table = fits.BinTableHDU.from_columns(columns, name="SIMILAR")
     for number, name in enumerate(result.rows.column_names, start=1):
         meaning = meaning_of(result, name)
-        table.header[f"TCOMM{number}"] = _ascii(meaning.description)
+        table.header[f"TCOMM{number}"] = _ascii(fits_words(meaning)[1])
         if meaning.ucd:
             table.header[f"TUCD{number}"] = meaning.ucd
     items = plain_items(result.provenance)

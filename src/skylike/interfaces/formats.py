@@ -1,8 +1,8 @@
 """Write a result in one of seven formats, to a file or to standard output."""
 
+import gzip
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -10,25 +10,16 @@ from typing import Final
 from rich.console import Console
 
 from skylike.errors import SettingsError
+from skylike.file_formats import (
+    STANDARD_OUTPUT,
+    Format,
+    check_folder,
+    choose_format,
+    is_gzipped,
+)
 from skylike.files import replaced_file
 from skylike.interfaces.terminal import WIDE, print_result
 from skylike.search.result import SearchResult
-
-
-class Format(StrEnum):
-    """The formats of a result."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    FITS = "fits"
-    VOTABLE = "votable"
-    PARQUET = "parquet"
-    HTML = "html"
-
-
-STANDARD_OUTPUT: Final = Path("-")
-"""An ``output`` that means standard output."""
 
 _BINARY: Final = frozenset({Format.FITS, Format.VOTABLE, Format.PARQUET})
 
@@ -36,15 +27,16 @@ _BINARY: Final = frozenset({Format.FITS, Format.VOTABLE, Format.PARQUET})
 def write_result(
     result: SearchResult,
     *,
-    format: str,  # noqa: A002 - the option's name
+    format: str | None = None,  # noqa: A002 - the option's name
     output: Path | None,
-) -> None:
-    """Write a result.
+) -> Format:
+    """Write a result; return in which format.
 
     Parameters
     ----------
     format
-        One of :class:`Format`.
+        One of :class:`skylike.file_formats.Format`; None takes what the extension of ``output``
+        tells.
     output
         File to write, complete or not at all; ``-`` is standard output. None is standard output
         too, for ``table``, ``csv``, ``json`` and ``html`` only: the others are for programs.
@@ -52,10 +44,9 @@ def write_result(
     Raises
     ------
     SettingsError
-        No such format, a binary format without a file, or the file cannot be written.
+        As :func:`check_output`, or the file cannot be written.
     """
-    check_output(format=format, output=output)
-    chosen = _format(format)
+    chosen = check_output(format=format, output=output)
     if output is not None and output != STANDARD_OUTPUT:
         _write_file(output, _WRITERS[chosen](result))
     elif chosen in _BINARY:
@@ -65,47 +56,41 @@ def write_result(
         _print_table(result)
     else:
         sys.stdout.write(_WRITERS[chosen](result).decode())
+    return chosen
 
 
 def check_output(
     *,
-    format: str,  # noqa: A002 - the option's name
+    format: str | None = None,  # noqa: A002 - the option's name
     output: Path | None,
-) -> None:
-    """Find out before a long search that :func:`write_result` would refuse.
+) -> Format:
+    """Find out before a long search that :func:`write_result` would refuse; return the format.
 
     Raises
     ------
     SettingsError
-        No such format, a binary format without a file, or a file in a folder that is not there.
+        No such format, an extension that tells none or another one, a binary format without a
+        file, or a file in a folder that is not there.
     """
-    chosen = _format(format)
+    chosen = choose_format(output, format)
     if output is not None and output != STANDARD_OUTPUT:
-        if output.is_dir() or not output.parent.is_dir():
-            raise SettingsError(f"{output}: cannot be written; name a file in a folder that exists")
+        check_folder(output)
     elif chosen in _BINARY and (output is None or sys.stdout.isatty()):
         raise SettingsError(
             f"the format {chosen} is for files; name one with --output, such as"
             f" result.{_ENDINGS[chosen]}"
         )
+    return chosen
 
 
 _ENDINGS: Final = {Format.FITS: "fits", Format.VOTABLE: "vot", Format.PARQUET: "parquet"}
 
 
-def _format(name: str) -> Format:
-    try:
-        return Format(name)
-    except ValueError as error:
-        raise SettingsError(
-            f"there is no format {name}; choose one of {', '.join(Format)}"
-        ) from error
-
-
 def _write_file(output: Path, content: bytes) -> None:
     try:
         with replaced_file(output) as part:
-            part.write_bytes(content)
+            # Without a time, the same answer makes the same bytes.
+            part.write_bytes(gzip.compress(content, mtime=0) if is_gzipped(output) else content)
     except OSError as error:
         raise SettingsError(
             f"{output} cannot be written: {error.strerror}; name a file in a folder that is there"

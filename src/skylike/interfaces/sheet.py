@@ -12,10 +12,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from skylike.bands import CUTOUT_SIZE_PIX
 from skylike.errors import SettingsError
+from skylike.file_formats import check_folder
 from skylike.files import replaced_file
 
 Picture = npt.NDArray[np.uint8]
 Caption = str | Sequence[str]
+
+PICTURE_FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""Format of a contact sheet, by the extension of its file."""
+
+_JPEG_QUALITY: Final = 92
+"""High enough that the text below the pictures stays sharp."""
 
 _TILE: Final = CUTOUT_SIZE_PIX
 _GAP: Final = 14
@@ -94,16 +101,17 @@ def make_sheet(
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a sheet as PNG.
+    """Write a sheet as PNG or JPEG, as the extension tells.
 
     Raises
     ------
     SettingsError
-        The file cannot be written.
+        The extension is none of :data:`PICTURE_FORMATS`, or the file cannot be written.
     """
+    form = _picture_format(path)
     try:
         with replaced_file(path) as part:
-            sheet.save(part, format="PNG")
+            sheet.save(part, format=form, quality=_JPEG_QUALITY)  # which PNG does not have
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error.strerror or error})") from error
 
@@ -114,10 +122,20 @@ def check_sheet(path: Path) -> None:
     Raises
     ------
     SettingsError
-        It is a folder, or in one that is not there.
+        The extension is none of :data:`PICTURE_FORMATS`, or it is a folder, or in one that is not
+        there.
     """
-    if path.is_dir() or not path.parent.is_dir():
-        raise SettingsError(f"{path}: cannot be written; name a file in a folder that exists")
+    _picture_format(path)
+    check_folder(path)
+
+
+def _picture_format(path: Path) -> str:
+    form = PICTURE_FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise SettingsError(
+            f"{path}: the extension tells no format of pictures; use {', '.join(PICTURE_FORMATS)}"
+        )
+    return form
 
 
 def _columns(results: int) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from PIL import Image
 from typing_extensions import override
 
 from skylike.errors import ImageFileError, SettingsError
-from skylike.interfaces.formats import Format, write_result
+from skylike.interfaces.formats import write_result
 from skylike.interfaces.notebook import html_table
 from skylike.interfaces.provenance import plain_items, summary
 from skylike.interfaces.rows import SHOWN, Rows
@@ -20,19 +19,6 @@ from skylike.interfaces.terminal import columns_for_people, table_text
 from skylike.search.pictures import Tiles
 from skylike.search.result import Provenance, SearchResult
 from skylike.search.search import Answer
-
-FORMATS: Final = {
-    ".csv": Format.CSV,
-    ".json": Format.JSON,
-    ".fits": Format.FITS,
-    ".vot": Format.VOTABLE,
-    ".votable": Format.VOTABLE,
-    ".xml": Format.VOTABLE,
-    ".parquet": Format.PARQUET,
-    ".html": Format.HTML,
-    ".txt": Format.TABLE,
-}
-"""Format of a file, by its extension."""
 
 
 class Similar(Rows):
@@ -81,14 +67,14 @@ class Similar(Rows):
         Parameters
         ----------
         path
-            A PNG file to write as well.
+            A .png or .jpg file to write as well.
         columns
             Pictures in a row; None chooses.
 
         Raises
         ------
         SettingsError
-            The file cannot be written, or there is no galaxy.
+            The file cannot be written, its extension is none of these, or there is no galaxy.
         ImageFileError
             A file of cutouts is gone or damaged.
         """
@@ -114,23 +100,20 @@ class Similar(Rows):
         Parameters
         ----------
         path
-            The extension tells the format: .csv, .json, .fits, .vot, .parquet, .html or .txt.
+            The extension tells the format: .csv, .json, .fits, .vot, .parquet, .html or .txt, and
+            more in :data:`skylike.file_formats.EXTENSIONS`; with .gz behind it, compressed.
         format
-            ``csv``, ``json``, ``fits``, ``votable``, ``parquet``, ``html`` or ``table``, whatever
-            the extension.
+            ``csv``, ``json``, ``fits``, ``votable``, ``parquet``, ``html`` or ``table``, for a name
+            without extension.
 
         Raises
         ------
         SettingsError
-            There is no such format, or the file cannot be written.
+            There is no such format, the extension tells none or another one, or the file cannot be
+            written.
         """
         path = Path(path)
-        chosen = format or FORMATS.get(path.suffix.lower())
-        if chosen is None:
-            raise SettingsError(
-                f"{path}: the extension tells no format; use {', '.join(FORMATS)}, or give format="
-            )
-        write_result(self._result, format=chosen, output=path)
+        write_result(self._result, format=format, output=path)
         return path
 
     @override

@@ -78,8 +78,9 @@ class Sky(Stored):
             Stands for the nearest embedded galaxy: ``"13:29:52 +47:11:43"``, ``(202.47, 47.2)``
             in degrees, a SkyCoord; or several.
         positions
-            A list of targets: a table file, a SkyCoord of many, an (n, 2) array of degrees. Those
-            without an embedded galaxy are left out, and the provenance says so.
+            A list of targets: a table file, a data frame or another table with columns such as
+            ``ra`` and ``dec``, a SkyCoord of many, an (n, 2) array of degrees. Those without an
+            embedded galaxy are left out, and the provenance says so.
         image
             A FITS, HDF5, JPEG or PNG file, or several.
         vector

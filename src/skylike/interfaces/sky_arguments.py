@@ -1,6 +1,6 @@
 """What people have in Python of the sky (numbers, texts, astropy's objects) as a query takes it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from skylike.cuts.coordinates import Cone, Position, parse_angle, parse_cone, parse_position
 from skylike.errors import CoordinateError
-from skylike.interfaces.arguments import items_of
+from skylike.interfaces.arguments import items_of, shortened
+from skylike.interfaces.position_columns import has_columns, position_table_of_columns
 from skylike.search.position_table import MAX_POSITIONS, PositionTable, read_position_table
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.units import Quantity
+    from pandas import DataFrame
 
 Angle: TypeAlias = "float | str | Quantity"
 """A number in the unit that the argument has, a text with a unit, or a quantity of astropy."""
@@ -24,8 +26,8 @@ Place: TypeAlias = "str | Position | SkyCoord | Sequence[Any]"
 
 Places: TypeAlias = "Place | Iterable[Place]"
 
-Table: TypeAlias = "str | Path | SkyCoord | npt.ArrayLike"
-"""A file with positions, a SkyCoord of many, or an (n, 2) array of degrees."""
+Table: TypeAlias = "str | Path | SkyCoord | npt.ArrayLike | Mapping[str, Any] | DataFrame"
+"""A file or a table with positions, a SkyCoord of many, or an (n, 2) array of degrees."""
 
 Region: TypeAlias = "str | Cone | Sequence[Any]"
 """A text as ``--cone`` takes it, (position, radius), or (ra, dec, radius)."""
@@ -43,12 +45,15 @@ def positions_of(value: "Places | None") -> tuple[Position, ...]:
 
 
 def position_table_of(value: "Table | None") -> PositionTable | None:
-    """Return a table of positions: of a file, a SkyCoord of many or an (n, 2) array of degrees.
+    """Return a table of positions.
+
+    They are in a file, in a data frame or another table with columns of right ascension and
+    declination, in a SkyCoord of many or in an (n, 2) array of degrees.
 
     Raises
     ------
     SurveyFileError
-        The file has no positions.
+        The file or table has no positions.
     CoordinateError
         Something is not a position.
     """
@@ -56,6 +61,8 @@ def position_table_of(value: "Table | None") -> PositionTable | None:
         return None
     if isinstance(value, str | Path):
         return read_position_table(Path(value))
+    if has_columns(value):
+        return position_table_of_columns(value)
     found = positions_of(value)
     if not 1 <= len(found) <= MAX_POSITIONS:
         raise CoordinateError(
@@ -82,7 +89,8 @@ def _iter_positions(value: Any) -> Iterator[Position]:  # noqa: ANN401 - whateve
     items = items_of(value)
     if items is None:
         raise CoordinateError(
-            f"{value!r} is no position; give 'RA DEC', a pair (ra, dec) in degrees or a SkyCoord"
+            f"{shortened(value)} is no position; give 'RA DEC', a pair (ra, dec) in degrees or a "
+            "SkyCoord"
         )
     if len(items) == 2 and all(_is_angle(item) for item in items):
         yield _position(degrees_of(items[0], unit="deg"), degrees_of(items[1], unit="deg"))
@@ -146,9 +154,17 @@ def arcsec_of(value: "Angle") -> float:
     CoordinateError
         It is no angle.
     """
-    if isinstance(value, int | float | np.number):
+    if isinstance(value, int | float | np.number) or (isinstance(value, str) and _is_number(value)):
         return float(value)  # by way of degrees the last digit would change
     return degrees_of(value, unit="arcsec") * 3600
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def cone_of(value: "Region | None") -> Cone | None:
@@ -167,7 +183,7 @@ def cone_of(value: "Region | None") -> Cone | None:
     centers = positions_of(parts[:-1]) if len(parts) in {2, 3} else ()
     if len(centers) != 1:
         raise CoordinateError(
-            f"{value!r} is no cone; give (position, radius), such as "
+            f"{shortened(value)} is no cone; give (position, radius), such as "
             "('13:29:52 +47:11:43', '10 deg'), (ra, dec, radius) in degrees, or 'RA DEC RADIUS'"
         )
     return parse_cone(f"{centers[0].ra!r} {centers[0].dec!r} {degrees_of(parts[-1], unit='deg')!r}")

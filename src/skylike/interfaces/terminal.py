@@ -32,7 +32,17 @@ _FORMATS: Final = {
     "z_phot": ".3f",
 }
 _SHOWN: Final = (
-    *("query", "rank", "galaxy_id", "similarity", "rarity", "separation", "ra", "dec"),
+    *(
+        "query",
+        "query_label",
+        "rank",
+        "galaxy_id",
+        "similarity",
+        "rarity",
+        "separation",
+        "ra",
+        "dec",
+    ),
     *("mag_r", "mag_g", "mag_z"),
     *("z_spec", "z_phot", "survey", "type"),
     *(f"mag_{band}" for band in BANDS if band not in {"g", "r", "z"}),
@@ -60,11 +70,10 @@ def columns_for_people(result: SearchResult) -> list[str]:
     """Return the columns that people read and that hold anything, the most important first."""
     # What users have derived or trained, they want to see.
     own = [
-        name
-        for name in result.rows.column_names
-        if name not in GALAXY_KINDS and name not in {*_SHOWN, "query_label"}
+        name for name in result.rows.column_names if name not in GALAXY_KINDS and name not in _SHOWN
     ]
-    shown = [*_SHOWN[:8], *own, *_SHOWN[8:]]
+    place = _SHOWN.index("mag_r")
+    shown = [*_SHOWN[:place], *own, *_SHOWN[place:]]
     return [name for name in shown if name in result.rows.column_names and _holds(result, name)]
 
 
@@ -77,7 +86,10 @@ def table_text(result: SearchResult) -> str:
 
 
 def _holds(result: SearchResult, name: str) -> bool:
-    return bool(result.rows.num_rows == 0 or result.rows[name].null_count < result.rows.num_rows)
+    # Who defines a column for one search asks about it, even if the answer is nothing.
+    defined = {text.partition("=")[0].strip() for text in result.provenance.definitions}
+    rows = result.rows
+    return name in defined or rows.num_rows == 0 or rows[name].null_count < rows.num_rows
 
 
 def _width(result: SearchResult, names: Sequence[str], console: Console) -> int:

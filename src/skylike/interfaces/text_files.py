@@ -1,4 +1,4 @@
-"""Results as text: CSV with the provenance in comments, JSON, and a page for a browser."""
+"""Results as text: CSV, JSON, and a page for a browser."""
 
 import html
 import io
@@ -16,21 +16,13 @@ from skylike.search.result import SearchResult
 
 
 def csv_text(result: SearchResult) -> str:
-    """Write comma-separated values; NULL is nothing between two commas.
+    """Write comma-separated values, a header and the rows; NULL is nothing between two commas.
 
-    The provenance stands first, in lines that begin with ``#``:
-    ``pandas.read_csv(path, comment="#")`` and
-    ``astropy.table.Table.read(path, format="csv", comment="#")`` pass over them.
+    How they were found is not among them, so that every program reads the file as it is.
     """
-    lines = []
-    for name, value in plain_items(result.provenance).items():
-        if value is not None:
-            first, *more = str(value).splitlines() or [""]
-            lines += [f"# {name}: {first}", *(f"#   {line}" for line in more)]
     sink = io.BytesIO()
-    # All texts are quoted, so that one with a # in it is not taken for a comment.
     pa.csv.write_csv(result.rows, sink, pa.csv.WriteOptions(quoting_style="needed"))
-    return "\n".join(lines) + "\n" + sink.getvalue().decode()
+    return sink.getvalue().decode()
 
 
 def json_text(result: SearchResult) -> str:

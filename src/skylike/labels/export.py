@@ -16,9 +16,18 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, Engine
 
 from skylike.catalog.match import ARCSEC_PER_DEG
+from skylike.catalog.report import counted
+from skylike.catalog.store_labels import fetch_names
 from skylike.database.comments import ColumnMeaning, read_meanings
 from skylike.database.engine import connect
 from skylike.errors import NotFoundError, SettingsError
+from skylike.file_formats import (
+    Format,
+    check_folder,
+    choose_format,
+    compress_file,
+    is_gzipped,
+)
 from skylike.files import replaced_file
 from skylike.labels import store
 from skylike.labels.names import check_name
@@ -30,7 +39,7 @@ from skylike.labels.sky_groups import (
 )
 from skylike.labels.splits import assign_splits
 
-FORMATS: Final = (".csv", ".parquet")
+FORMATS: Final = (Format.CSV, Format.PARQUET)
 
 _MOST_NEARBY: Final = 2_000_000
 """Galaxies that chains of close pairs may lead to: where they are more, the catalog is so dense
@@ -88,7 +97,7 @@ def export_labels(
     names
         Labels; none stands for all.
     output
-        A .csv or .parquet file, complete or not at all; None is CSV on standard output.
+        A .csv, .csv.gz or .parquet file, complete or not at all; None is CSV on standard output.
 
     Returns
     -------
@@ -108,7 +117,7 @@ def export_labels(
     for name in names:
         check_name(name)
     with connect(engine) as connection:
-        known = store.fetch_names(connection)
+        known = fetch_names(connection)
         _check_known(names, known)
         table = store.fetch_statements(connection, names or known)
         meanings = _meanings(connection)
@@ -132,14 +141,8 @@ def check_output(output: Path | None) -> None:
     """
     if output is None:
         return
-    if output.suffix.lower() not in FORMATS:
-        raise SettingsError(
-            f"--output {output}: the extension tells no format; use {' or '.join(FORMATS)}"
-        )
-    if output.is_dir() or not output.parent.is_dir():
-        raise SettingsError(
-            f"--output {output}: cannot be written; name a file in a folder that exists"
-        )
+    choose_format(output, among=FORMATS, option="--output ")
+    check_folder(output, option="--output ")
 
 
 def _check_known(names: Sequence[str], known: Sequence[str]) -> None:
@@ -231,8 +234,10 @@ def _write(table: pa.Table, output: Path | None, meanings: Mapping[str, ColumnMe
         return
     try:
         with replaced_file(output) as part:
-            if output.suffix.lower() == ".csv":
+            if choose_format(output, among=FORMATS) is Format.CSV:
                 pa.csv.write_csv(table, part)
+                if is_gzipped(output):
+                    compress_file(part)
             else:
                 pq.write_table(_described(table, meanings), part, compression="zstd")
     except OSError as error:
@@ -267,8 +272,11 @@ def export_lines(table: pa.Table) -> list[str]:
                 f"{split} {n:,} ({100 * n / total:.1f} %)" for split, n in sorted(of_kind.items())
             ]
             said_splits = f": {', '.join(shares)}" if has_splits and total else ""
-            lines.append(f"{label}, {word}: {total:,} galaxies{said_splits}")
+            lines.append(f"{label}, {word}: {counted(total, 'galaxy', 'galaxies')}{said_splits}")
         disputed = sum(n > 1 for (name, _), n in both.items() if name == label)
         if disputed:
-            lines.append(f"{label}: authors differ on {disputed:,} galaxies, which are in both")
+            lines.append(
+                f"{label}: authors differ on {counted(disputed, 'galaxy', 'galaxies')}, "
+                f"which {'is' if disputed == 1 else 'are'} in both"
+            )
     return lines

@@ -1,7 +1,6 @@
 """Names of labels and authors: what may be one, and what there is."""
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from skylike.errors import SettingsError
@@ -59,9 +58,3 @@ def check_text(text: str, option: str) -> str:
     if "\0" in text:
         raise SettingsError(f"{option} holds a zero byte; write it without")
     return text
-
-
-def no_such_label(name: str, names: Sequence[str]) -> str:
-    """Say that nothing was said under a label, and what there is."""
-    there = f"there are {', '.join(names)}" if names else "there is no label yet"
-    return f"nothing is labeled {name}; {there}; add some with `skylike label add {name}`"

@@ -7,10 +7,12 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from skylike.catalog.report import counted
+from skylike.catalog.store_labels import fetch_names, no_such_label
 from skylike.database.engine import connect
 from skylike.errors import NotFoundError
 from skylike.labels import store
-from skylike.labels.names import check_name, no_such_label
+from skylike.labels.names import check_name
 from skylike.labels.store import LabelOverview
 
 
@@ -27,7 +29,7 @@ def fetch_labels(engine: Engine, name: str | None = None) -> list[LabelOverview]
     with connect(engine) as connection:
         found = store.fetch_overview(connection, name)
         if name is not None and not found:
-            raise NotFoundError(no_such_label(name, store.fetch_names(connection)))
+            raise NotFoundError(no_such_label(name, fetch_names(connection)))
     return found
 
 
@@ -37,7 +39,9 @@ def overview_lines(labels: Sequence[LabelOverview]) -> list[str]:
         return ["There is no label yet; add one with `skylike label add NAME --galaxy ID`."]
     lines = []
     for label in labels:
-        counts = f"{label.n_members:,} members, {label.n_not_members:,} not-members"
+        counts = (
+            f"{counted(label.n_members, 'member')}, {counted(label.n_not_members, 'not-member')}"
+        )
         if label.n_disputed:
             counts += f", {label.n_disputed:,} disputed"
         by = f" (by {', '.join(label.authors)})" if label.authors else ""
@@ -53,9 +57,11 @@ def _classifier_lines(label: LabelOverview) -> list[str]:
         f"score_{label.name}: average precision {label.average_precision:.3f} "
         f"(chance {label.chance:.3f}), ROC AUC {label.roc_auc:.3f}, "
         f"precision of the best {label.top_n} {label.precision_top_n:.3f}, cross-validated",
-        f"trained {label.trained_at:%Y-%m-%d %H:%M} on {label.trained_members:,} members, "
-        f"{label.trained_not_members:,} not-members and {label.n_random:,} random galaxies, "
-        f"encoder {label.encoder}; {label.n_scored:,} galaxies scored",
+        f"trained {label.trained_at:%Y-%m-%d %H:%M} on "
+        f"{counted(label.trained_members or 0, 'member')}, "
+        f"{counted(label.trained_not_members or 0, 'not-member')} and "
+        f"{counted(label.n_random or 0, 'random galaxy', 'random galaxies')}, "
+        f"encoder {label.encoder}; {counted(label.n_scored or 0, 'galaxy', 'galaxies')} scored",
     ]
     return lines + [f"note: {note}" for note in stale_notes(label)]
 

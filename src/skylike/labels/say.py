@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine
 
+from skylike.catalog.store_labels import fetch_names, no_such_label
 from skylike.database.engine import connect
 from skylike.errors import NotFoundError, SettingsError
 from skylike.labels import store, store_classifier
 from skylike.labels.choose import Chosen, Source, choose_galaxies, left_out_lines, read_source
-from skylike.labels.names import check_author, check_name, check_text, no_such_label
+from skylike.labels.names import check_author, check_name, check_text
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,11 @@ def remove_labels(
     rows = read_source(source, name) if source is not None else None
     with connect(engine) as connection, connection.begin():
         if not store.fetch_overview(connection, name):
-            raise NotFoundError(no_such_label(name, store.fetch_names(connection)))
+            raise NotFoundError(no_such_label(name, fetch_names(connection)))
         chosen = choose_galaxies(connection, source, rows) if source is not None else None
         galaxy_ids = None if chosen is None else chosen.galaxy_ids
         removed = store.remove_statements(connection, name, galaxy_ids=galaxy_ids, author=author)
-        gone = source is None and name not in store.fetch_names(connection)
+        gone = source is None and name not in fetch_names(connection)
         forgotten = gone and store_classifier.delete_classifier(connection, name)
     left_out = {} if chosen is None else chosen.left_out
     return RemoveReport(name, removed, left_out, forgotten)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from skylike.database.sql_files import statement
-from skylike.database.tables import classifier, label
+from skylike.database.tables import classifier
 
 GalaxyIds = npt.NDArray[np.int32]
 
@@ -104,11 +104,6 @@ def fetch_consensus(connection: Connection, name: str) -> Consensus:
     ids = np.array([row.galaxy_id for row in rows], dtype=np.int32)
     lead = np.array([row.n_for - row.n_against for row in rows], dtype=np.int64)
     return Consensus(ids[lead > 0], ids[lead < 0], ids[lead == 0])
-
-
-def fetch_names(connection: Connection) -> list[str]:
-    """Fetch the names of all labels, in order."""
-    return list(connection.scalars(sa.select(label.c.name).distinct().order_by(label.c.name)))
 
 
 def fetch_score_names(connection: Connection) -> list[str]:

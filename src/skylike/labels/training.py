@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
+from skylike.catalog.report import counted
+from skylike.catalog.store_labels import fetch_names, no_such_label
 from skylike.database.engine import connect
 from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encoder
 from skylike.errors import EmptyStageError, NotFoundError, SettingsError
 from skylike.labels import store, store_classifier
 from skylike.labels.classifier import Examples, assign_folds, cross_validate
-from skylike.labels.names import check_name, no_such_label
+from skylike.labels.names import check_name
 from skylike.labels.sky_groups import SAME_SKY_ARCSEC, group_positions, hash_fractions
 from skylike.progress import SILENT, Progress
 
@@ -166,7 +168,7 @@ def gather(
     """
     consensus = store.fetch_consensus(connection, name)
     if not len(consensus.labeled):
-        raise NotFoundError(no_such_label(name, store.fetch_names(connection)))
+        raise NotFoundError(no_such_label(name, fetch_names(connection)))
     embedded = store_classifier.fetch_embedded_ids(connection, record)
     if not len(embedded):
         raise EmptyStageError(
@@ -262,18 +264,25 @@ def train_lines(report: TrainReport) -> list[str]:
     """Say for people what was trained, and what it is worth."""
     trained, metrics = report.trained, report.trained.metrics
     lines = [
-        f"label {trained.name}: trained on {trained.n_members:,} members, "
-        f"{trained.n_not_members:,} not-members and {trained.n_random:,} random unlabeled galaxies "
+        f"label {trained.name}: trained on {counted(trained.n_members, 'member')}, "
+        f"{counted(trained.n_not_members, 'not-member')} and "
+        f"{counted(trained.n_random, 'random unlabeled galaxy', 'random unlabeled galaxies')} "
         f"taken for not-members, encoder {report.encoder}",
         f"  average precision {metrics.average_precision:.3f} (chance {metrics.chance:.3f}), "
         f"ROC AUC {metrics.roc_auc:.3f}, precision of the best {metrics.top_n} "
         f"{metrics.precision_top_n:.3f}: cross-validated in {trained.n_folds} parts, "
         f"L2 penalty {trained.model.penalty:g}",
-        f"  scored {report.n_scored:,} galaxies: use score_{trained.name} in cuts, such as "
-        f"--where 'score_{trained.name} > 0.9'",
+        f"  scored {counted(report.n_scored, 'galaxy', 'galaxies')}: "
+        f"use score_{trained.name} in cuts, such as --where 'score_{trained.name} > 0.9'",
     ]
     if trained.n_disputed:
-        lines.append(f"  left out, {trained.n_disputed:,} galaxies that authors differ on")
+        lines.append(
+            f"  left out, {counted(trained.n_disputed, 'galaxy', 'galaxies')} "
+            "that authors differ on"
+        )
     if report.n_without_embedding:
-        lines.append(f"  left out, {report.n_without_embedding:,} galaxies without an embedding")
+        lines.append(
+            f"  left out, {counted(report.n_without_embedding, 'galaxy', 'galaxies')} "
+            "without an embedding"
+        )
     return lines

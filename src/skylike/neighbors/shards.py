@@ -116,7 +116,7 @@ def search_shards(
             run.run_id,
             shards,
             compute=compute,
-            pass_over=lambda shard: task.advance(cut.count_rows([shard])),
+            pass_over=lambda shard: task.skip(cut.count_rows([shard])),
         )
 
 

@@ -124,6 +124,6 @@ def compute_lists(update: Update, work: UpdateWork, run: NeighborRun) -> int:
             run.run_id,
             shards,
             compute=compute,
-            pass_over=lambda shard: task.advance(cut.count_rows([shard])),
+            pass_over=lambda shard: task.skip(cut.count_rows([shard])),
         )
     return len(shards)

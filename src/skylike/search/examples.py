@@ -71,6 +71,8 @@ class Example:
         A shorter label for below a picture, or None.
     compact
         Its compact vector as the database holds it, (m + 1,) float16; None for others.
+    note
+        What should be known of it, a sentence without a period, or None.
     """
 
     label: str
@@ -82,6 +84,7 @@ class Example:
     stored: npt.NDArray[np.float16] | None = None
     caption: str | None = None
     compact: npt.NDArray[np.float16] | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

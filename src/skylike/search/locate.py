@@ -20,6 +20,7 @@ from skylike.search import store
 from skylike.search.examples import Example, normalize, unique
 from skylike.search.locate_table import ARCSEC_PER_DEG, table_examples
 from skylike.search.query import Query
+from skylike.search.tell import joined_notes
 
 _WIDENING = 8
 """Factor between the cones of a search for the nearest galaxy: 6 steps to the whole sky."""
@@ -37,7 +38,8 @@ class Located:
     rejects
         No two are the same galaxy.
     note
-        Which rows of the table of positions are no example and why, or None.
+        Which rows of the table of positions are no example and why, and which images lack pixels;
+        or None.
     """
 
     examples: tuple[Example, ...]
@@ -92,6 +94,7 @@ def locate(
     ]
     rejects = [galaxy_example(connection, galaxy_id, encoder) for galaxy_id in query.rejects]
     _check_no_contradiction(examples, query.rejects)
+    note = joined_notes(note, *(example.note for example in examples))
     return Located(tuple(examples), tuple(unique(rejects)), note)
 
 

@@ -52,7 +52,8 @@ def table_examples(
             undefined.append(row)
             continue
         away = nearest.separations[n] * ARCSEC_PER_DEG
-        label = f"row {row} of {table.name} (galaxy {galaxy_id}, {away:.2f} arcsec away)"
+        called = f", {table.names[place]}" if table.names and table.names[place] else ""
+        label = f"row {row} of {table.name}{called} (galaxy {galaxy_id}, {away:.2f} arcsec away)"
         examples.append(
             Example(
                 label,

@@ -1,5 +1,6 @@
 """Pictures in and out of a search: picture files as examples, and what goes on a contact sheet."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from skylike.embeddings.store import EncoderRecord
-from skylike.images.pictures import read_picture
-from skylike.images.read import read_pixels
+from skylike.images.pictures import Picture, read_picture
+from skylike.images.read import FLUX_BANDS, read_pixels
 from skylike.images.render import render_rgb, to_uint8
+from skylike.images.resample import coverage_of
 from skylike.progress import SILENT, Progress
 from skylike.search.examples import Example, Image, normalize
 from skylike.search.result import SearchResult
@@ -68,10 +70,39 @@ def embed_pictures(
             label = f"image {path}" + (" (color inverted to flux, approximate)" if inverted else "")
             image = to_color(picture.pixels, picture.kind)
             examples.append(
-                Example(label, unit, picture.ra, picture.dec, image=image, caption=path.name)
+                Example(
+                    label,
+                    unit,
+                    picture.ra,
+                    picture.dec,
+                    image=image,
+                    caption=path.name,
+                    note=_missing_note(path, picture),
+                )
             )
             task.advance()
     return examples
+
+
+def _missing_note(path: Path, picture: Picture) -> str | None:
+    """Say which pixels of an image were not observed, which ``images add`` calls incomplete."""
+    if picture.kind == "rgb":
+        return None
+    missing = [
+        f"{_percent(1 - covered)} of {band}"
+        for band, covered in zip(FLUX_BANDS, coverage_of(picture.pixels).tolist(), strict=True)
+        if covered < 1
+    ]
+    if not missing:
+        return None
+    return f"image {path} is incomplete: without pixels in {', '.join(missing)}"
+
+
+def _percent(share: float) -> str:
+    """Write a share above 0: neither 0 % of some pixels nor 100 % of not quite all."""
+    if share < 0.01:
+        return "under 1 %"
+    return f"{math.floor(100 * share + 1e-9)} %"
 
 
 def to_color(pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8], kind: str) -> Image:

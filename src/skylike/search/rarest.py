@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
+from skylike.cuts import Cut
 from skylike.cuts.coordinates import Cone
 from skylike.database.comments import ColumnMeaning
 from skylike.embeddings.store import EncoderRecord
@@ -125,7 +126,7 @@ def find_rarest(
         scope = Scope(record.encoder_id, cut, query.cone, scores=words.scores)
         ranked = _rank(connection, scope, run.run_id, query)
         page = ranked.galaxy_ids[query.offset :]
-        rows, meanings = _rows(connection, page, run, query, words)
+        rows, meanings = _rows(connection, page, run, words, cut=cut, first=query.offset + 1)
         n_stale = count_stale(connection, encoder_id=record.encoder_id, galaxy_ids=page.tolist())
         sql = _typed(scope, run, query, ranked)
         explanation = None
@@ -205,12 +206,13 @@ def _rows(
     connection: Connection,
     page: npt.NDArray[np.int32],
     run: PublishedRun,
-    query: RarestQuery,
     words: Vocabulary,
+    *,
+    cut: Cut | None,
+    first: int,
 ) -> tuple[pa.Table, dict[str, ColumnMeaning]]:
-    catalog = store.fetch_galaxies(connection, page, words)
+    catalog = store.fetch_galaxies(connection, page, words, cut=cut)
     told = store_rarest.fetch_told(connection, run.run_id, page)
-    first = query.offset + 1
     own = {
         "rank": pa.array(np.arange(first, first + len(page), dtype=np.int32)),
         "galaxy_id": catalog["galaxy_id"],

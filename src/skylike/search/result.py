@@ -58,7 +58,7 @@ class Provenance:
     """Results closer on the sky than this to the query or to a better result were dropped."""
 
     note: str | None
-    """Why there are fewer than ``k`` rows, or None."""
+    """Why there are fewer than ``k`` rows, and what examples lack, or None."""
 
     stale: str | None
     """What changed since the embeddings or lists were made, or None."""
@@ -92,7 +92,7 @@ class SearchResult:
     rows: pa.Table
     """One row for each galaxy: rank int32 (from 1), galaxy_id int32, similarity float64 (cosine),
     separation float64 (degrees from the query; null where it has no position), survey string,
-    object_id int64, then the catalog columns that hold anything. By rarity, there are the columns
+    object_id int64, then the other catalog columns. By rarity, there are the columns
     of the view ``neighborhood`` in place of similarity and separation."""
 
     meanings: Mapping[str, ColumnMeaning]

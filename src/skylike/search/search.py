@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
+from skylike.cuts import Cut
 from skylike.database.comments import ColumnMeaning
 from skylike.embeddings.store import EncoderRecord
 from skylike.progress import SILENT, Progress
 from skylike.search import store, store_compact
+from skylike.search.arrow_arrays import arrow_numbers
 from skylike.search.bounds import CompactQuery, of_stored, of_vector
 from skylike.search.clock import Clock
 from skylike.search.exact import Ranking
@@ -27,6 +29,7 @@ from skylike.search.routes.searching import Searching
 from skylike.search.separate import nearest_separation
 from skylike.search.store_stale import count_stale, fetch_published_run
 from skylike.search.store_statements import Scope
+from skylike.search.store_unseen import nothing_matches
 from skylike.search.store_vocabulary import fetch_vocabulary, parse_where
 from skylike.search.tell import equivalent_sql, in_words, joined_notes, short_note, stale_note
 from skylike.search.vocabulary import Vocabulary
@@ -124,15 +127,16 @@ def answer(
         compact = _compact(connection, record, examples, target, least_similar=query.least_similar)
         searching = Searching(connection, query, record, scope, target, compact, clock)
         run = fetch_published_run(connection, encoder_id=record.encoder_id)
-        found = find(searching, run)
+        found = find(searching, run, explain=explain)
         with clock.step("rows of the result"):
             page = _page(found.ranking, query)
-            rows, meanings = _rows(connection, page, target, query, words)
+            rows, meanings = _rows(connection, page, target, words, cut=cut, first=query.offset + 1)
             n_stale = count_stale(
                 connection,
                 encoder_id=record.encoder_id,
                 galaxy_ids=[*target.galaxy_ids, *page.galaxy_ids.tolist()],
             )
+        unseen = nothing_matches(connection, scope, record) if found.matched == 0 else None
         sql = equivalent_sql(query, scope, examples, target, found.ranking)
         explanation = explained(searching, found, sql) if explain else None
     provenance = Provenance(
@@ -152,6 +156,7 @@ def answer(
         min_separation_arcsec=query.min_separation,
         note=joined_notes(
             short_note(query, found.ranking, matched=found.matched, is_bound=not found.is_counted),
+            unseen,
             located.note,
         ),
         stale=stale_note(n_stale, run, encoder=record.name),
@@ -201,16 +206,21 @@ def _page(ranking: Ranking, query: Query) -> Ranking:
 
 
 def _rows(
-    connection: Connection, page: Ranking, target: Target, query: Query, words: Vocabulary
+    connection: Connection,
+    page: Ranking,
+    target: Target,
+    words: Vocabulary,
+    *,
+    cut: Cut | None,
+    first: int,
 ) -> tuple[pa.Table, dict[str, ColumnMeaning]]:
-    catalog = store.fetch_galaxies(connection, page.galaxy_ids, words)
+    catalog = store.fetch_galaxies(connection, page.galaxy_ids, words, cut=cut)
     apart = nearest_separation(page.points, target.anchors)
-    first = query.offset + 1
     own = {
-        "rank": pa.array(np.arange(first, first + len(apart), dtype=np.int32)),
+        "rank": arrow_numbers(np.arange(first, first + len(apart)), pa.int32()),
         "galaxy_id": catalog["galaxy_id"],
-        "similarity": pa.array(page.similarities),
-        "separation": pa.array(apart, mask=np.isnan(apart)),
+        "similarity": arrow_numbers(page.similarities, pa.float64()),
+        "separation": arrow_numbers(apart, pa.float64(), missing=np.isnan(apart)),
     }
     others = {name: catalog[name] for name in catalog.column_names if name not in own}
     rows = pa.table(own | others)

@@ -4,9 +4,6 @@ import math
 from typing import Final
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import Latitude, Longitude
-from cdshealpix.nested import cone_search
 
 from skylike.cuts.coordinates import Cone
 
@@ -32,6 +29,11 @@ def cone_ranges(cone: Cone) -> list[tuple[int, int]]:
     """
     if cone.radius > LARGEST_DEG:
         return []
+    # astropy takes half a second to import, which searches without a cone need not wait.
+    from astropy import units as u  # noqa: PLC0415
+    from astropy.coordinates import Latitude, Longitude  # noqa: PLC0415
+    from cdshealpix.nested import cone_search  # noqa: PLC0415
+
     radius = cone.radius + _WIDENING_DEG
     depth = math.floor(math.log2(_CELLS_PER_RADIUS * _SIDE_DEG / radius))
     ipix, depths, _ = cone_search(

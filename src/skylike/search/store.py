@@ -16,7 +16,8 @@ from psycopg.errors import QueryCanceled
 from sqlalchemy import ColumnElement, Connection, Engine, Select
 from sqlalchemy.exc import OperationalError
 
-from skylike.cuts import Derived, value_expression
+from skylike.catalog.columns import is_reported
+from skylike.cuts import Cut, Derived, value_expression
 from skylike.cuts.derived import SCORE_PREFIX
 from skylike.database.comments import ColumnMeaning, read_meanings
 from skylike.database.copy import driver_connection
@@ -27,7 +28,7 @@ from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encode
 from skylike.embeddings.store_tables import VectorTables, qualified
 from skylike.errors import DatabaseError, EmptyStageError
 from skylike.images.index import CutoutIndex
-from skylike.images.store import fetch_files
+from skylike.search.arrow_arrays import arrow_array
 from skylike.search.store_statements import G, S, cut_columns, written_ids
 from skylike.search.vocabulary import Vocabulary
 
@@ -231,36 +232,49 @@ def fetch_magnitude(connection: Connection, *, galaxy_id: int, band: str) -> flo
     return None if found is None else float(found)
 
 
-def fetch_galaxies(connection: Connection, galaxy_ids: Identifiers, words: Vocabulary) -> pa.Table:
-    """Fetch the catalog rows of galaxies in the order given, without columns that hold nothing.
+def fetch_galaxies(
+    connection: Connection,
+    galaxy_ids: Identifiers,
+    words: Vocabulary,
+    *,
+    cut: Cut | None = None,
+) -> pa.Table:
+    """Fetch the catalog rows of galaxies in the order given.
 
     Returns
     -------
     pyarrow.Table
-        galaxy_id, survey, object_id, then the other columns of ``galaxy``, derived columns and
-        scores with at least one value.
+        galaxy_id, survey, object_id, then the other columns of ``galaxy`` but those of bands that
+        no survey has, derived columns and scores. What the cut names is among them in any case.
+        Which columns there are does not depend on the galaxies: some may hold nothing.
     """
-    chosen = _galaxies(tuple(words.derived.values()), words.scores)
+    columns = tuple(
+        c.name
+        for c in G.c
+        if c.name not in {*_BOOKKEEPING, "galaxy_id"}
+        and (is_reported(c.name, words.bands) or (cut is not None and c.name in cut.columns))
+    )
+    chosen = _galaxies(columns, tuple(words.derived.values()), words.scores)
     found = connection.execute(chosen, {"galaxy_ids": written_ids(galaxy_ids)}).all()
     place = {int(galaxy_id): n for n, galaxy_id in enumerate(galaxy_ids)}
     ordered = sorted(found, key=lambda row: place[row.galaxy_id])
-    needed = ("galaxy_id", "survey", "object_id", "ra", "dec")
     values = zip(*ordered, strict=True) if ordered else [()] * len(chosen.selected_columns)
     return pa.table(
         {
-            column.name: pa.array(held, _arrow_type(column.type))
+            column.name: arrow_array(held, _arrow_type(column.type))
             for column, held in zip(chosen.selected_columns, values, strict=True)
-            if column.name in needed or any(value is not None for value in held)
         }
     )
 
 
 @lru_cache(maxsize=32)
-def _galaxies(derived: tuple[Derived, ...], scores: frozenset[str]) -> Select[Any]:
-    """Make the statement of :func:`fetch_galaxies`: once, it has fifty columns."""
+def _galaxies(
+    names: tuple[str, ...], derived: tuple[Derived, ...], scores: frozenset[str]
+) -> Select[Any]:
+    """Make the statement of :func:`fetch_galaxies`: once, it has up to fifty columns."""
     known = cut_columns(G, scores)
     columns: list[ColumnElement[Any]] = [G.c.galaxy_id, S.c.name.label("survey"), G.c.object_id]
-    columns += [c for c in G.c if c.name not in _BOOKKEEPING and c.name != "galaxy_id"]
+    columns += [G.c[name] for name in names]
     columns += [value_expression(column.value, known).label(column.name) for column in derived]
     columns += [known[SCORE_PREFIX + name].label(SCORE_PREFIX + name) for name in sorted(scores)]
     ids = sa.cast(sa.bindparam("galaxy_ids", type_=sa.Text), sa.ARRAY(sa.Integer))
@@ -295,6 +309,9 @@ def fetch_cutouts(
     connection: Connection, *, galaxy_ids: Sequence[int], encoder: str
 ) -> CutoutIndex:
     """Fetch where one cutout of each galaxy is, the one that the encoder embedded if any."""
+    # Brings HDF5 and astropy, half a second that searches without a contact sheet need not wait.
+    from skylike.images.store import fetch_files  # noqa: PLC0415
+
     rows = connection.execute(
         statement("search_cutouts"), {"galaxy_ids": list(galaxy_ids), "encoder": encoder}
     ).all()

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from skylike.catalog.store_derived import fetch_definitions, understood
+from skylike.catalog.store_labels import check_labels
+from skylike.catalog.store_reading import fetch_bands
 from skylike.cuts import Cut, check_derived, parse_definition
-from skylike.cuts.syntax import HasLabel, iter_values
-from skylike.errors import NotFoundError
-from skylike.labels.names import no_such_label
-from skylike.labels.store import fetch_names, fetch_score_names
+from skylike.labels.store import fetch_score_names
 from skylike.search.store_statements import G, cut_columns
 from skylike.search.vocabulary import Vocabulary
 
 
 def fetch_vocabulary(connection: Connection, definitions: Sequence[str]) -> Vocabulary:
-    """Fetch derived columns and classifiers, and add the columns defined for one query.
+    """Fetch derived columns, classifiers and bands, and add the columns defined for one query.
 
     Raises
     ------
@@ -26,7 +25,7 @@ def fetch_vocabulary(connection: Connection, definitions: Sequence[str]) -> Voca
     kept = fetch_definitions(connection)
     derived = understood(kept)
     described = {column.name: column.meaning for column in kept}
-    words = Vocabulary(derived, scores, described)
+    words = Vocabulary(derived, scores, described, fetch_bands(connection))
     for text in definitions:
         made = parse_definition(text, words.kinds, derived)
         check_derived(made, cut_columns(G, scores))
@@ -37,8 +36,6 @@ def fetch_vocabulary(connection: Connection, definitions: Sequence[str]) -> Voca
 def parse_where(connection: Connection, words: Vocabulary, text: str | None) -> Cut | None:
     """Read a cut, None where there is none, and see that the labels that it names are there.
 
-    A misspelled label would otherwise be taken for one without members.
-
     Raises
     ------
     CutError
@@ -47,11 +44,6 @@ def parse_where(connection: Connection, words: Vocabulary, text: str | None) -> 
         Nothing was said under a label that it names.
     """
     cut = words.parse(text)
-    if cut is None:
-        return None
-    named = {value.name for value in iter_values(cut.condition) if isinstance(value, HasLabel)}
-    if named:
-        known = fetch_names(connection)
-        for name in sorted(named.difference(known)):
-            raise NotFoundError(no_such_label(name, known))
+    if cut is not None:
+        check_labels(connection, cut)
     return cut

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
+from skylike.catalog.report import counted
+from skylike.cuts import Cut
 from skylike.cuts.coordinates import Cone
 from skylike.database.comments import ColumnMeaning
 from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encoder
@@ -158,6 +160,7 @@ def suggest_galaxies(
             connection,
             ids[places],
             words,
+            cut=cut,
             own={
                 "score": model.scores(vectors[places]),
                 "reason": list(chosen.reasons),
@@ -193,9 +196,14 @@ def _sky_groups(
 
 
 def _rows(
-    connection: Connection, ids: npt.NDArray[np.int32], words: Vocabulary, *, own: dict[str, object]
+    connection: Connection,
+    ids: npt.NDArray[np.int32],
+    words: Vocabulary,
+    *,
+    cut: Cut | None,
+    own: dict[str, object],
 ) -> tuple[pa.Table, dict[str, ColumnMeaning]]:
-    catalog = store.fetch_galaxies(connection, ids, words)
+    catalog = store.fetch_galaxies(connection, ids, words, cut=cut)
     ranks = pa.array(np.arange(1, len(ids) + 1, dtype=np.int32))
     columns = {"rank": ranks, "galaxy_id": catalog["galaxy_id"], **own}
     others = {name: catalog[name] for name in catalog.column_names if name not in columns}
@@ -237,10 +245,10 @@ def _provenance(
     matched: int,
     ids: npt.NDArray[np.int32],
 ) -> Provenance:
-    members = _counted(gathered.n_members, "member")
+    members = counted(gathered.n_members, "member")
     notes = [
         f"{METHOD}, by a classifier of {members}, "
-        f"{_counted(gathered.n_not_members, 'not-member')} and "
+        f"{counted(gathered.n_not_members, 'not-member')} and "
         f"{gathered.n_random} random unlabeled galaxies taken for not-members"
     ]
     if len(ids) < query.k:
@@ -267,7 +275,3 @@ def _provenance(
         time=datetime.now(UTC),
         definitions=query.definitions,
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

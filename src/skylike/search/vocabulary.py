@@ -21,11 +21,14 @@ class Vocabulary:
         Classifiers: ``ring`` gives the column ``score_ring``.
     described
         Description and unit of the derived columns that were defined for all.
+    bands
+        Bands of the surveys that are loaded.
     """
 
     derived: Mapping[str, Derived]
     scores: frozenset[str]
     described: Mapping[str, ColumnMeaning]
+    bands: frozenset[str]
 
     @property
     def score_columns(self) -> list[str]:

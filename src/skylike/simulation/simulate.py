@@ -260,7 +260,7 @@ def _simulate(output: Path, plan: _Plan, *, workers: int, progress: Progress) ->
         progress.task("Draw galaxies", total=galaxies) as task,
         _pool(min(workers, -(-galaxies // BLOCK_ROWS))) as pool,
     ):
-        task.advance(galaxies - sum(rows.stop - rows.start for rows in missing.values()))
+        task.skip(galaxies - sum(rows.stop - rows.start for rows in missing.values()))
         for path, rows in missing.items():
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, rows.start)))
             datasets = write.catalog_datasets(population, keys, rows, rng)

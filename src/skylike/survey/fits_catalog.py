@@ -1,5 +1,6 @@
 """Binary and ASCII tables of FITS files, read in slices of the memory map."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from skylike.survey.legacy import vector_components
 
 _UNREADABLE: Final = (OSError, ValueError, LookupError, TypeError, fits.VerifyError)
 """What astropy raises for damaged headers and data."""
+
+_CUT_SHORT: Final = re.compile("truncated")
+_CUT_SHORT_IN_HEADER: Final = re.compile("truncated|END card|Error validating header")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def open_fits(path: Path) -> list[SurveyTable]:
     return tables
 
 
-def _line(error: Exception) -> str:
+def _line(error: Exception | str) -> str:
     return " ".join(str(error).split())[:200]
 
 
@@ -68,7 +72,10 @@ def _opened(path: Path) -> fits.HDUList:
         warnings.simplefilter("always", AstropyWarning)
         hdus = fits.open(path, memmap=path.suffix not in {".gz", ".bz2"})
         len(hdus)  # reads every header, and so finds a file that ends too early
-    said = [str(warning.message) for warning in caught if "truncated" in str(warning.message)]
+    # All that astropy says of a file that ends too early, in its data or in a header. Of a header
+    # after a whole table it may speak of a few bytes too many, which do no harm.
+    mark = _CUT_SHORT if len(hdus) > 1 else _CUT_SHORT_IN_HEADER
+    said = [_line(w.message) for w in caught if mark.search(str(w.message))]
     if said:
         hdus.close()
         raise SurveyFileError(f"{path}: the file is truncated ({said[0]}); download it again")

@@ -41,13 +41,20 @@ _SIGNATURES: Final = (
 _COMPRESSED: Final[dict[str, Callable[..., object]]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
-def open_tables(path: Path, *, format: str | None = None) -> Sequence[SurveyTable]:  # noqa: A002 - as the option
+def open_tables(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - as the option
+    way_out: str = "",
+) -> Sequence[SurveyTable]:
     """Read what columns a file has; rows are read later, in batches.
 
     Parameters
     ----------
     format
         One of :data:`FORMATS`, or None to tell by content and extension.
+    way_out
+        What else a user can do about a format that is not told, such as naming it by an option.
 
     Returns
     -------
@@ -65,7 +72,7 @@ def open_tables(path: Path, *, format: str | None = None) -> Sequence[SurveyTabl
         raise SurveyFileError(f"{path}: the name is not UTF-8; rename it")
     if path.is_dir():
         raise SurveyFileError(f"{path} is a folder; give the catalog files in it")
-    name = format or detect_format(path)
+    name = format or detect_format(path, way_out=way_out)
     return _reader(name)(path)
 
 
@@ -88,7 +95,7 @@ def _reader(name: str) -> Callable[[Path], Sequence[SurveyTable]]:
     return opener
 
 
-def detect_format(path: Path) -> str:
+def detect_format(path: Path, *, way_out: str = "") -> str:
     """Tell the format of a file by its first bytes, and of plain text by its extension.
 
     Raises
@@ -116,9 +123,9 @@ def detect_format(path: Path) -> str:
     if by_extension is not None:
         raise SurveyFileError(
             f"{path}: the content is not {by_extension.upper()}, as its name says; "
-            "download it again, or give the format"
+            f"download it again{way_out}"
         )
     raise SurveyFileError(
         f"{path}: this kind of file is not known; let its name end in what it is, one of "
-        f"{', '.join(_EXTENSIONS)}, or give the format"
+        f"{', '.join(_EXTENSIONS)}{way_out}"
     )

@@ -155,3 +155,13 @@ def test_a_load_when_cut_by_a_derived_column_then_takes_its_rows(engine: Engine,
             path,
             options=LoadOptions(columns={"mag_r": "r", "mag_g": ""}, where="g_r > 0.5"),
         )
+
+
+def test_define_when_description_and_unit_are_not_given_then_they_stay(engine: Engine):
+    define_column(engine, "g_r = mag_g - mag_r", description="Color", unit="mag")
+
+    define_column(engine, "g_r = mag_g - mag_r")
+
+    with engine.connect() as connection:
+        (kept,) = fetch_definitions(connection)
+    assert (kept.description, kept.unit) == ("Color", "mag")

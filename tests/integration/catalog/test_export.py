@@ -10,6 +10,7 @@ from skylike.catalog.export import export_catalog
 from skylike.catalog.load import load_file
 from skylike.catalog.overview import fetch_overview, overview_json, overview_lines
 from skylike.catalog.plan import LoadOptions
+from skylike.errors import NotFoundError
 
 
 @pytest.fixture
@@ -80,3 +81,10 @@ def test_identifiers_survive_every_digit(loaded: Engine, tmp_path: Path):
 
     ids = np.sort(Table.read(tmp_path / "out.fits")["object_id"])
     assert ids.tolist() == [2**60 + 1, 2**60 + 3]
+
+
+def test_export_when_the_cut_names_no_label_then_is_refused(engine: Engine, tmp_path: Path):
+    with pytest.raises(NotFoundError, match="nothing is labeled rnig"):
+        export_catalog(engine, tmp_path / "rings.csv", where="has_label('rnig')")
+
+    assert not list(tmp_path.iterdir())

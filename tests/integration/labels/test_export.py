@@ -115,7 +115,7 @@ def test_export_when_told_then_counts_kinds_and_splits(engine: Engine):
     lines = export_lines(export_labels(engine, ["ring"], output=None, options=SPLITS))
 
     assert lines[0].startswith("ring, members: 60 galaxies: test ")
-    assert lines[2] == "ring: authors differ on 1 galaxies, which are in both"
+    assert lines[2] == "ring: authors differ on 1 galaxy, which is in both"
 
 
 @pytest.mark.usefixtures("sky")

@@ -84,9 +84,7 @@ def test_authors_when_they_differ_then_the_majority_counts(engine: Engine):
 
     assert (label.n_members, label.n_not_members, label.n_disputed) == (1, 1, 1)
     assert label.authors == ("ada", "ben", "cy")
-    assert overview_lines([label]) == [
-        "ring: 1 members, 1 not-members, 1 disputed (by ada, ben, cy)"
-    ]
+    assert overview_lines([label]) == ["ring: 1 member, 1 not-member, 1 disputed (by ada, ben, cy)"]
 
 
 @pytest.mark.usefixtures("sky")

@@ -353,7 +353,7 @@ def test_command_line_when_followed_then_builds_a_training_set(
     said = []
     for command in (
         ["label", "add", "ring", *galaxies, "--author", "ada"],
-        ["label", "suggest", "ring", "-k", "6", "--format", "csv", "--output", "next.csv"],
+        ["label", "suggest", "ring", "-k", "6", "--output", "next.csv"],
         ["label", "add", "ring", "--not", "--from", "next.csv", "--author", "ada"],
         ["label", "train", "ring"],
         ["label", "list"],

@@ -109,3 +109,31 @@ def test_a_definition_of_a_query_when_refused_then_nothing_is_searched(
 ):
     with pytest.raises(CutError, match=reason):
         search(engine, Query(galaxies=(GALAXY,), definitions=(definition,)))
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("object_id IS NOT NULL AND mag_r < 99 AND mag_g IS NULL", "no galaxy of the catalog does"),
+        ("survey = 'tset'", "does either: there is no survey tset; did you mean test?"),
+        ("survey IN ('nothing_like_it')", "there is no survey nothing_like_it; there are test"),
+    ],
+)
+def test_search_when_nothing_matches_then_says_why(engine, sky, where, said):
+    found = search(engine, Query(galaxies=(GALAXY,), where=where))
+
+    assert len(found.rows) == 0
+    assert said in found.provenance.note
+
+
+def test_search_when_what_matches_has_no_embedding_then_says_how_many(engine, sky):
+    with engine.begin() as connection:
+        for table in ("embedding", "embedding_compact"):
+            connection.execute(
+                sa.text(f"DELETE FROM skylike.{table} WHERE galaxy_id IN (20, 21, 22)")
+            )
+
+    found = search(engine, Query(galaxies=(GALAXY,), where="galaxy_id BETWEEN 20 AND 22"))
+
+    assert "3 galaxies of the catalog do, but none has an embedding by" in found.provenance.note
+    assert "`skylike images add`" in found.provenance.note

@@ -134,7 +134,7 @@ def test_search_when_the_checkpoint_is_gone_says_so(searchable, folder):
         connection.execute(sa.text("UPDATE skylike.encoder SET checkpoint = '/nowhere.pt'"))
 
     with pytest.raises(CheckpointError, match="nowhere"):
-        search(searchable, Query(images=(folder / "cutouts.h5",)), device="cpu")
+        search(searchable, Query(images=(Path(f"{folder}/cutouts.h5:0"),)), device="cpu")
 
 
 def test_search_when_the_checkpoint_is_another_one_says_so(searchable, folder):
@@ -142,7 +142,7 @@ def test_search_when_the_checkpoint_is_another_one_says_so(searchable, folder):
         connection.execute(sa.text("UPDATE skylike.encoder SET checkpoint_sha256 = 'another'"))
 
     with pytest.raises(CheckpointError, match="SHA-256 differs"):
-        search(searchable, Query(images=(folder / "cutouts.h5",)), device="cpu")
+        search(searchable, Query(images=(Path(f"{folder}/cutouts.h5:0"),)), device="cpu")
 
 
 def test_tiles_are_the_query_first_then_the_results(searchable, folder):
@@ -196,7 +196,7 @@ def test_command_when_a_sheet_is_wanted_writes_the_answer_and_the_picture(
     answer_file, sheet_file = tmp_path / "answer.csv", tmp_path / "sheet.png"
     image = f"{folder / 'cutouts.h5'}:5"
     arguments = f"--image {image} -k 4 --explain --output {answer_file} --sheet {sheet_file}"
-    arguments += " --format csv --device cpu"
+    arguments += " --device cpu"
     monkeypatch.setattr(sys, "argv", ["skylike", "search", *arguments.split()])
 
     with pytest.raises(SystemExit) as exit_info:
@@ -205,10 +205,24 @@ def test_command_when_a_sheet_is_wanted_writes_the_answer_and_the_picture(
     session.settings.cache_clear()
     assert exit_info.value.code == 0
     assert "the server's plan of the exact route's scan" in capsys.readouterr().err
-    lines = [line for line in answer_file.read_text().splitlines() if not line.startswith("#")]
+    lines = answer_file.read_text().splitlines()
     found = [int(row["galaxy_id"]) for row in csv.DictReader(lines)]
     expected = answer(searchable, Query(images=(Path(image),), k=4), device="cpu").result
     assert found == ids(expected)
     with Image.open(sheet_file) as sheet:
         assert sheet.format == "PNG"
         assert min(sheet.size) > 300
+
+
+def test_search_by_an_incomplete_image_says_what_is_missing(searchable, folder, tmp_path):
+    with h5py.File(folder / "cutouts.h5") as file, h5py.File(tmp_path / "bad.h5", "w") as bad:
+        bad["images"] = file["images"][3:4]
+        bad["images"][0, 0, :114] = 0
+        bad["images"][0, 2, 0, 0] = np.nan
+
+    result = search(searchable, Query(images=(tmp_path / "bad.h5",), k=3), device="cpu")
+    whole = search(searchable, Query(images=(Path(f"{folder}/cutouts.h5:3"),), k=3), device="cpu")
+
+    said = f"image {tmp_path / 'bad.h5'} is incomplete: without pixels in 75 % of g, under 1 % of z"
+    assert result.provenance.note == said
+    assert whole.provenance.note is None

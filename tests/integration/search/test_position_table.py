@@ -45,7 +45,10 @@ def sky_ra(sky, galaxy_id):
 def hosts(sky, tmp_path):
     """Rows near galaxies 3 and 5, near nothing, near the unembedded 7, and at no position."""
     path = tmp_path / "hosts.csv"
-    places = [(n, sky.ra[n - 1], sky.dec[n - 1] + 1 / 3600) for n in (3, 5)]
+    places = [
+        (name, sky.ra[n - 1], sky.dec[n - 1] + 1 / 3600)
+        for name, n in (("host A", 3), ("host B", 5))
+    ]
     places += [("nothing", 12.5, 89.99), ("bare", sky.ra[6], sky.dec[6])]
     lines = [f"{name},{ra:.9f},{dec:.9f}" for name, ra, dec in places]
     path.write_text("\n".join(["name,RAJ2000,DEJ2000", *lines, "broken,x,y"]) + "\n")
@@ -73,8 +76,8 @@ def test_search_by_a_table_is_by_its_galaxies_and_names_the_other_rows(engine, h
 
     assert ids(found.result) == ids(search(engine, Query(galaxies=(3, 5), k=20)))
     assert [example.label for example in found.examples] == [
-        "row 1 of hosts.csv (galaxy 3, 1.00 arcsec away)",
-        "row 2 of hosts.csv (galaxy 5, 1.00 arcsec away)",
+        "row 1 of hosts.csv, host A (galaxy 3, 1.00 arcsec away)",
+        "row 2 of hosts.csv, host B (galaxy 5, 1.00 arcsec away)",
     ]
     assert found.result.provenance.note == (
         "2 of 5 rows of hosts.csv have a galaxy (no galaxy within 5 arcsec: row 3; "
@@ -97,7 +100,7 @@ def test_each_row_of_a_table_has_the_answer_of_its_galaxy(engine, hosts):
     assert rows["query"].to_pylist() == [1] * 7 + [2] * 7
     assert rows["rank"].to_pylist() == [*range(1, 8)] * 2
     assert set(rows["query_label"].to_pylist()[7:]) == {
-        "row 2 of hosts.csv (galaxy 5, 1.00 arcsec away)"
+        "row 2 of hosts.csv, host B (galaxy 5, 1.00 arcsec away)"
     }
     for number, galaxy_id in ((1, 3), (2, 5)):
         alone = search(engine, Query(galaxies=(galaxy_id,), k=7))
@@ -150,7 +153,7 @@ def test_command_when_rows_match_nothing_tells_them_beside_the_answer(
     monkeypatch.setenv("SKYLIKE_HOME", str(tmp_path))
     session.settings.cache_clear()
     output = tmp_path / "answer.csv"
-    arguments = f"--positions {hosts} --each -k 3 --format csv --output {output}"
+    arguments = f"--positions {hosts} --each -k 3 --position-limit 5arcsec --output {output}"
     monkeypatch.setattr(sys, "argv", ["skylike", "search", *arguments.split()])
 
     with pytest.raises(SystemExit) as exit_info:
@@ -158,6 +161,8 @@ def test_command_when_rows_match_nothing_tells_them_beside_the_answer(
 
     session.settings.cache_clear()
     assert exit_info.value.code == 0
-    assert "Note: 2 of 5 rows of hosts.csv have a galaxy" in capsys.readouterr().err
-    lines = [line for line in output.read_text().splitlines() if not line.startswith("#")]
-    assert [row["query"] for row in csv.DictReader(lines)] == ["1"] * 3 + ["2"] * 3
+    assert capsys.readouterr().err.count("2 of 5 rows of hosts.csv have a galaxy") == 1
+    with output.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["query"] for row in rows] == ["1"] * 3 + ["2"] * 3
+    assert rows[0]["query_label"] == "row 1 of hosts.csv, host A (galaxy 3, 1.00 arcsec away)"

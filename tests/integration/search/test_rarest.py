@@ -317,7 +317,7 @@ def test_command_writes_every_format(
     engine: Engine, run_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ):
     monkeypatch.setattr(session, "engine", lambda: engine)
-    output = tmp_path / f"rarest.{form}"
+    output = tmp_path / f"rarest.{'txt' if form == 'table' else form}"
 
     done = CliRunner().invoke(
         app, ["search", "--rarest", "--format", form, "--output", str(output)]

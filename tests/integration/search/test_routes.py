@@ -334,3 +334,23 @@ def test_fast_without_a_calibrated_index_is_exact_and_the_explanation_says_why(e
 
     assert found.result.provenance.exact
     assert "skylike db calibrate --fast-index" in found.explanation
+
+
+def test_explanation_when_few_match_then_has_measured_costs_and_says_of_each_route_why_not(engine):
+    fill(engine, scattered_sky(structured(400, 16)))
+    before = answer(engine, Query(galaxies=(1,), k=5), explain=True)
+    calibrate(engine, fast_index=True)
+
+    plain = answer(engine, Query(galaxies=(1,), k=5), explain=True)
+    fast = answer(engine, Query(galaxies=(1,), k=5, fast=True), explain=True)
+
+    assert "guessed: run `skylike db calibrate`" in before.explanation
+    for found in (plain, fast):
+        assert "costs measured here" in found.explanation
+        assert [line.split()[0] for line in found.explanation.splitlines()[1:4]] == [
+            "filter",
+            "list",
+            "fast",
+        ]
+    assert "approximate answers were not allowed (--fast)" in plain.explanation
+    assert "approximate answers were not allowed" not in fast.explanation

@@ -183,17 +183,39 @@ def test_search_when_dropped_results_leave_fewer_says_so(engine):
 
 
 @pytest.mark.usefixtures("sky")
-def test_result_has_the_columns_that_hold_anything_with_their_meaning(engine):
+def test_result_has_the_columns_of_the_surveys_bands_with_their_meaning(engine):
     result = search(engine, Query(galaxies=(1,), k=3))
 
     assert result.rows.column_names == [
         *("rank", "galaxy_id", "similarity", "separation", "survey", "object_id"),
-        *("ra", "dec", "healpix29", "mag_r"),
+        *("ra", "dec", "healpix29"),
+        *(f"{what}_{b}" for what in ("flux", "mag", "mag_err", "psf_size") for b in "grz"),
+        *("ebv", "z_phot", "z_spec", "maskbits", "type", "photsys"),
     ]
     assert set(result.meanings) == set(result.rows.column_names)
     assert result.meanings["mag_r"].unit == "mag"
     assert result.rows["object_id"][0].as_py() > 2**53
     assert [str(result.rows.schema.field(n).type) for n in ("rank", "mag_r")] == ["int32", "float"]
+
+
+@pytest.mark.usefixtures("sky")
+def test_columns_when_nothing_is_found_or_filled_then_are_the_same_as_ever(engine):
+    defined = {"definitions": ("xx = mag_g - mag_i",), "galaxies": (1,)}
+    full = search(engine, Query(k=3, **defined))
+    empty = search(engine, Query(k=3, where="mag_r < 0", **defined))
+
+    assert empty.rows.num_rows == 0
+    assert empty.rows.schema == full.rows.schema
+    assert full.rows["xx"].null_count == 3
+    assert full.rows.column_names[-1] == "xx"
+
+
+@pytest.mark.usefixtures("sky")
+def test_columns_when_the_cut_names_a_band_that_no_survey_has_then_has_it(engine):
+    result = search(engine, Query(galaxies=(1,), k=3, where="mag_vis IS NULL"))
+
+    assert result.rows["mag_vis"].null_count == 3
+    assert "flux_vis" not in result.rows.column_names
 
 
 TYPED_QUERIES = {

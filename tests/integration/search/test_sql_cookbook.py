@@ -31,8 +31,8 @@ def question(number: int) -> list[str]:
 
 
 def kind_of(galaxy_id: int) -> str:
-    """Galaxies 1 to 5 are one of each kind and so on; 42 to 46 are rings too."""
-    return "ring" if 42 <= galaxy_id <= 46 else KINDS[galaxy_id % 5]
+    """Galaxies 1 to 5 are one of each kind and so on; rings of the demo's survey are rings too."""
+    return "ring" if galaxy_id in {103, 152, 177} else KINDS[galaxy_id % 5]
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def sky(engine: Engine, tmp_path: Path) -> Sky:
     number = np.array([KINDS.index(kind_of(n)) for n in ids])
     vectors = random_units(5, 24)[number] + 0.08 * random.normal(size=(N, 24))
     vectors[299] = random_units(1, 24, seed=77)  # like no other
-    ra, dec = random.uniform(184, 196, N), random.uniform(20, 30, N)
-    ra[41], dec[41] = 190.0, 25.0
-    ra[42:46], dec[42:46] = 190.5 + np.arange(4), 25.5
+    ra, dec = random.uniform(191, 203, N), random.uniform(22, 32, N)
+    ra[102], dec[102] = 196.8766, 26.928
+    ra[151], dec[151] = 196.159, 27.3221
     ra[46], dec[46] = ra[51] + 0.02, dec[51]  # 47 and 52, both smooth, 1 arcmin apart
     ra[65], dec[65], vectors[65] = ra[60], dec[60] + 1 / 3600, vectors[60]  # a piece of 61
     mag_r = random.uniform(16, 19, N)
-    mag_r[41:46], mag_r[46], mag_r[51] = 17.5, 18.0, 18.1
+    mag_r[[102, 151, 176]], mag_r[46], mag_r[51] = 17.5, 18.0, 18.1
     mag_r[60], mag_r[65] = 16.3, 17.9
     made = Sky(
         ra=ra,
@@ -69,7 +69,8 @@ def sky(engine: Engine, tmp_path: Path) -> Sky:
         connection.execute(
             sa.text(
                 "INSERT INTO label (name, galaxy_id, author, is_member)"
-                " VALUES ('ring', 42, 'a', true), ('ring', 43, 'a', true), ('ring', 43, 'b', true),"
+                " VALUES ('ring', 103, 'a', true), ('ring', 152, 'a', true),"
+                " ('ring', 152, 'b', true),"
                 " ('ring', 5, 'a', true), ('ring', 6, 'a', false), ('lens', 7, 'a', true)"
             )
         )
@@ -77,7 +78,7 @@ def sky(engine: Engine, tmp_path: Path) -> Sky:
             sa.text(
                 "INSERT INTO classifier_score (name, galaxy_id, score)"
                 " SELECT 'ring', galaxy_id, CASE type WHEN 'ring' THEN 0.95 ELSE 0.2 END"
-                " FROM galaxy WHERE galaxy_id <> 44"
+                " FROM galaxy WHERE galaxy_id <> 177"
             )
         )
     build_neighbors(
@@ -133,7 +134,7 @@ def rings_in_field(reader: ReaderSession, sky: Sky) -> None:
     assert {kind_of(row.galaxy_id) for row in rows} == {"ring"}
     assert all(row.mag_r < 18.5 and row.g_r < 0.9 for row in rows)
     distance = np.hypot(
-        (np.array([r.ra for r in rows]) - 190) * np.cos(np.radians(25)), [r.dec - 25 for r in rows]
+        (np.array([r.ra for r in rows]) - 197) * np.cos(np.radians(27)), [r.dec - 27 for r in rows]
     )
     assert distance.max() < 6.1
     similarities = [row.similarity for row in rows]
@@ -144,12 +145,12 @@ def at_a_position(reader: ReaderSession, sky: Sky) -> None:
     like, there = question(2)
     rows = reader.ask(like)
 
-    assert reader.told("NOTICE")[0].startswith("position 190 25 stands for galaxy 42")
+    assert reader.told("NOTICE")[0].startswith("position 196.8766 26.928 stands for galaxy 103")
     assert [row.galaxy_id for row in rows] == [
-        row.galaxy_id for row in reader.ask("SELECT * FROM similar_to(42, 20)")
+        row.galaxy_id for row in reader.ask("SELECT * FROM similar_to(103, 20)")
     ]
     found = reader.ask(there)
-    assert found[0].galaxy_id == 42
+    assert found[0].galaxy_id == 103
     assert found[0].arcsec < 1e-6
 
 
@@ -169,7 +170,7 @@ def my_positions(reader: ReaderSession) -> None:
     rows = reader.ask(block)
 
     assert [row.name for row in rows] == ["A"] * 3 + ["B"] * 3 + ["C"]
-    assert [row.galaxy_id for row in rows] == [42] * 3 + [43] * 3 + [None]
+    assert [row.galaxy_id for row in rows] == [103] * 3 + [152] * 3 + [None]
     assert rows[0].arcsec == pytest.approx(0.36)
     assert {kind_of(row.similar_id) for row in rows[:6]} == {"ring"}
     assert rows[6].similar_id is None
@@ -179,9 +180,9 @@ def several_examples(reader: ReaderSession, sky: Sky) -> None:
     (block,) = question(5)
     rows = reader.ask(block)
 
-    wide = sky.vectors[41:44].astype(np.float64)
+    wide = sky.vectors[[102, 151, 176]].astype(np.float64)
     mean = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).sum(axis=0)
-    truth = [n for n in sky.ranked(mean) if n not in {42, 43, 44}][:20]
+    truth = [n for n in sky.ranked(mean) if n not in {103, 152, 177}][:20]
     assert [row.galaxy_id for row in rows] == truth
     assert {row.type for row in rows} == {"ring"}
 
@@ -200,7 +201,7 @@ def pairs_on_the_sky(reader: ReaderSession) -> None:
     rows = reader.ask(block)
 
     assert (rows[0].galaxy_id, rows[0].neighbor_id) == (47, 52)
-    assert rows[0].arcmin == pytest.approx(1.2 * np.cos(np.radians(25)), rel=0.1)
+    assert rows[0].arcmin == pytest.approx(1.2 * np.cos(np.radians(27)), rel=0.1)
     assert all(row.arcmin < 10 for row in rows)
 
 
@@ -225,8 +226,8 @@ def least_similar(reader: ReaderSession, sky: Sky) -> None:
     (block,) = question(10)
     rows = reader.ask(block)
 
-    similarities = sky.similarities(sky.vectors[41])
-    near = np.abs(sky.mag_r - sky.mag_r[41]) < 0.5
+    similarities = sky.similarities(sky.vectors[102])
+    near = np.abs(sky.mag_r - sky.mag_r[102]) < 0.5
     truth = np.flatnonzero(near)[np.argsort(similarities[near])][:20] + 1
     assert set(truth[:5]) <= {row.galaxy_id for row in rows}
     assert rows[0].similarity < rows[-1].similarity < np.median(similarities)
@@ -250,17 +251,17 @@ def labeled_rings(reader: ReaderSession) -> None:
     found = {row.galaxy_id for row in rows}
     assert len(found) == 50
     assert {kind_of(n) for n in found} == {"ring"}
-    assert not found & {42, 43, 5, 6}
+    assert not found & {103, 152, 5, 6}
 
 
 def scored_rings(reader: ReaderSession, sky: Sky) -> None:
     (block,) = question(13)
     rows = reader.ask(block)
 
-    # 43 and 5 are labeled, 44 has no score.
-    out = {42, 43, 5, 44}
+    # 152 and 5 are labeled, 177 has no score.
+    out = {103, 152, 5, 177}
     among = [kind_of(n) == "ring" and n not in out for n in range(1, N + 1)] & (sky.mag_r < 18.8)
-    truth = sky.ranked(sky.vectors[41], among=among)
+    truth = sky.ranked(sky.vectors[102], among=among)
     assert [row.galaxy_id for row in rows] == truth[:20]
     assert {round(row.score_ring, 6) for row in rows} == {0.95}
 
@@ -283,7 +284,7 @@ def mutual_neighbors(reader: ReaderSession) -> None:
     assert {kind_of(row.neighbor_id) for row in rows} == {"ring"}
     for row in rows:
         theirs = reader.ask(
-            "SELECT rank FROM neighbor WHERE galaxy_id = %s AND neighbor_id = 42",
+            "SELECT rank FROM neighbor WHERE galaxy_id = %s AND neighbor_id = 103",
             (row.neighbor_id,),
         )
         assert [row.reverse_rank] == [found.rank for found in theirs]
@@ -325,7 +326,7 @@ def test_python_when_typed_as_in_the_cookbook_then_gives_frames(
     exec(second, names)
     frame = names["like"]
     assert isinstance(frame, pd.DataFrame)
-    assert int(frame["galaxy_id"][0]) == 42
+    assert int(frame["galaxy_id"][0]) == 103
     engine = names["engine"]
     assert isinstance(engine, Engine)
     engine.dispose()

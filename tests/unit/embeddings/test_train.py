@@ -79,6 +79,8 @@ class StopAfter:
                 if outer.left == 0:
                     outer.action()
 
+            skip = advance
+
         return Counting()
 
 

@@ -1,5 +1,6 @@
 """Each format read back by what it is for: nothing lost, nothing rounded, NULL stays NULL."""
 
+import gzip
 import io
 import json
 from html.parser import HTMLParser
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits, votable
@@ -17,14 +19,15 @@ from rich.console import Console
 from search_results import MEANINGS, SQL, search_result
 from skylike.cuts.coordinates import Cone
 from skylike.errors import SettingsError
-from skylike.interfaces.formats import Format, write_result
+from skylike.file_formats import Format
+from skylike.interfaces.formats import write_result
 from skylike.interfaces.terminal import print_result, table_text
 from skylike.interfaces.text_files import html_text
 
 
 def written(format_name: str, folder: Path, **changes: object) -> Path:
-    path = folder / f"result.{format_name}"
-    write_result(search_result(**changes), format=format_name, output=path)
+    path = folder / f"result.{'txt' if format_name == 'table' else format_name}"
+    write_result(search_result(**changes), output=path)
     return path
 
 
@@ -40,7 +43,7 @@ def test_write_result_when_given_a_file_then_leaves_only_that_file(
 
 
 def test_csv_when_read_by_pandas_then_is_the_result(tmp_path: Path):
-    frame = pd.read_csv(written("csv", tmp_path), comment="#")
+    frame = pd.read_csv(written("csv", tmp_path))
 
     assert frame["object_id"].tolist() == [2**53 + 1, 9222213454291370001, 5]
     assert frame["survey"].tolist() == ["ls #10, <b>", 'a "quoted" \u00e9', "ls"]
@@ -52,20 +55,28 @@ def test_csv_when_read_by_pandas_then_is_the_result(tmp_path: Path):
 
 
 def test_csv_when_read_by_astropy_then_is_the_result(tmp_path: Path):
-    table = Table.read(written("csv", tmp_path), format="csv", comment="#")
+    table = Table.read(written("csv", tmp_path), format="csv")
 
     assert len(table) == 3
     assert list(table["object_id"]) == [2**53 + 1, 9222213454291370001, 5]
     assert bool(table["mag_r"].mask[2])
 
 
-def test_csv_when_opened_then_begins_with_the_provenance(tmp_path: Path):
-    lines = written("csv", tmp_path).read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.json.gz", "a.fits.gz", "a.vot.gz"])
+def test_write_result_when_the_name_ends_with_gz_then_is_compressed_and_read_by_others(
+    name: str, tmp_path: Path
+):
+    path = tmp_path / name
+    write_result(search_result(), output=path)
 
-    assert lines[0] == "# query: galaxy 7"
-    assert "# exact: True" in lines
-    assert f"#   {SQL.splitlines()[1]}" in lines
-    assert not any("stale" in line for line in lines)
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    if ".json" in name:
+        ids = [row["galaxy_id"] for row in json.loads(gzip.decompress(path.read_bytes()))["rows"]]
+    elif ".csv" in name:
+        ids = pd.read_csv(path)["galaxy_id"].tolist()
+    else:
+        ids = list(Table.read(path, format="votable" if ".vot" in name else "fits")["galaxy_id"])
+    assert ids == [42, 43, 44]
 
 
 def test_json_when_parsed_then_has_whole_identifiers_and_nulls(tmp_path: Path):
@@ -84,8 +95,6 @@ def test_json_when_parsed_then_has_whole_identifiers_and_nulls(tmp_path: Path):
 
 
 def test_json_when_a_number_is_nan_then_is_null_and_valid(tmp_path: Path):
-    import pyarrow as pa
-
     result = search_result()
     place = result.rows.column_names.index("similarity")
     rows = result.rows.set_column(place, "similarity", pa.array([np.nan, np.inf, 0.5]))
@@ -105,7 +114,8 @@ def test_fits_when_read_then_has_units_ucds_nulls_and_provenance(tmp_path: Path)
         assert data["type"].tolist() == ["SER", "[DEV]", ""]
         assert header["TUNIT7"] == "deg"
         assert header["TUCD7"] == "pos.eq.ra;meta.main"
-        assert header["TUNIT9"] == "nanomaggy"
+        assert "TUNIT9" not in header
+        assert header["TCOMM9"] == "Flux in r [nmgy]"
         assert header["MATCHED"] == 1234
         assert header["DATE"] == "2026-11-23T12:00:00"
         assert header["EXACT"] is True
@@ -113,11 +123,11 @@ def test_fits_when_read_then_has_units_ucds_nulls_and_provenance(tmp_path: Path)
         assert "ORDER BY 2 DESC, 1 LIMIT 10" in "".join(header["COMMENT"])
 
 
-@pytest.mark.filterwarnings("ignore:.*nanomaggy.*")
-def test_fits_when_read_by_astropy_then_masks_missing_integers(tmp_path: Path):
+def test_fits_when_read_by_astropy_then_warns_of_no_unit_and_masks_missing_integers(tmp_path: Path):
     table = Table.read(written("fits", tmp_path))
 
     assert table["maskbits"].mask.tolist() == [False, False, True]
+    assert str(table["ra"].unit) == "deg"
 
 
 def test_votable_when_read_back_then_raises_no_warning_and_keeps_meanings(tmp_path: Path):
@@ -262,7 +272,7 @@ def test_write_result_when_the_output_is_a_dash_then_writes_to_a_pipe(
     assert capfdbinary.readouterr().out.startswith(b"SIMPLE  =")
 
 
-@pytest.mark.parametrize("format_name", ["csv", "json", "html", "table"])
+@pytest.mark.parametrize("format_name", ["json", "html", "table"])
 def test_write_result_when_text_without_a_file_then_prints(
     format_name: str, capsys: pytest.CaptureFixture[str]
 ):
@@ -271,20 +281,57 @@ def test_write_result_when_text_without_a_file_then_prints(
     assert "galaxy 7" in capsys.readouterr().out
 
 
+def test_write_result_when_csv_without_a_file_then_prints_a_header_and_rows_alone(
+    capsys: pytest.CaptureFixture[str],
+):
+    write_result(search_result(), format="csv", output=None)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith('"rank","galaxy_id","similarity"')
+    assert len(lines) == 4
+
+
 def test_write_result_when_the_folder_is_missing_then_says_so(tmp_path: Path):
     with pytest.raises(SettingsError, match="cannot be written; name a file in a folder"):
         write_result(search_result(), format="csv", output=tmp_path / "missing" / "result.csv")
 
 
 def test_write_result_when_the_file_is_a_folder_then_says_so_and_leaves_nothing(tmp_path: Path):
-    (tmp_path / "result").mkdir()
+    (tmp_path / "result.csv").mkdir()
 
     with pytest.raises(SettingsError, match="cannot be written"):
-        write_result(search_result(), format="csv", output=tmp_path / "result")
+        write_result(search_result(), output=tmp_path / "result.csv")
 
-    assert [entry.name for entry in tmp_path.iterdir()] == ["result"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result.csv"]
 
 
 def test_write_result_when_the_format_is_unknown_then_lists_them():
     with pytest.raises(SettingsError, match="no format xls; choose one of table, csv"):
         write_result(search_result(), format="xls", output=None)
+
+
+def test_table_when_each_query_has_an_answer_then_shows_whose_a_row_is():
+    result = search_result()
+    own = {
+        "query": pa.array([1, 1, 2], pa.int32()),
+        "query_label": pa.array(["row 2 of a.csv (galaxy 7)"] * 2 + ["row 5 of a.csv (galaxy 9)"]),
+    }
+    columns = {name: result.rows[name] for name in result.rows.column_names}
+    both = type(result)(pa.table(own | columns), result.meanings, result.provenance)
+
+    lines = table_text(both).splitlines()
+
+    assert lines[0].split()[:3] == ["query", "query_label", "rank"]
+    assert "row 2 of a.csv (galaxy 7)" in lines[2]
+    assert "row 5 of a.csv (galaxy 9)" in lines[3]
+
+
+def test_table_when_a_column_was_defined_for_the_search_then_shows_it_though_it_is_empty():
+    result = search_result(definitions=("xx = mag_g - mag_i",))
+    rows = result.rows.append_column("xx", pa.nulls(3, pa.float64()))
+    rows = rows.append_column("yy", pa.nulls(3, pa.float64()))
+
+    heads = table_text(type(result)(rows, MEANINGS, result.provenance)).splitlines()[0].split()
+
+    assert "xx" in heads
+    assert "yy" not in heads

@@ -1,9 +1,13 @@
 """The contact sheet: where things are, what is cut, what has no image."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from skylike.interfaces.sheet import make_sheet
+from skylike.errors import SettingsError
+from skylike.interfaces.sheet import check_sheet, make_sheet, save_sheet
 
 GRAY = np.full((152, 152, 3), 128, dtype=np.uint8)
 ORANGE = (255, 190, 60)
@@ -66,3 +70,23 @@ def test_make_sheet_when_images_have_other_shapes_then_fits_them_in():
 def test_make_sheet_when_captions_and_images_differ_in_number_then_refuses():
     with pytest.raises(ValueError, match="2 images and 1 captions"):
         make_sheet([GRAY, GRAY], [("query",)], title="t")
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG")]
+)
+def test_save_sheet_when_the_extension_tells_a_format_then_writes_that(
+    tmp_path: Path, name: str, form: str
+):
+    sheet = make_sheet([GRAY], ["query"], title="galaxy 7")
+
+    save_sheet(sheet, tmp_path / name)
+
+    with Image.open(tmp_path / name) as written:
+        assert (written.format, written.size) == (form, sheet.size)
+
+
+@pytest.mark.parametrize("name", ["a.foo", "a", "a.fits"])
+def test_check_sheet_when_the_extension_tells_none_then_says_which_do(tmp_path: Path, name: str):
+    with pytest.raises(SettingsError, match=r"format of pictures; use \.png, \.jpg, \.jpeg"):
+        check_sheet(tmp_path / name)

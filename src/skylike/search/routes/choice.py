@@ -20,6 +20,8 @@ from skylike.search.store_stale import PublishedRun
 _MORE_EMBEDDINGS: Final = 2
 """So many times the counting limit: then a search without a cut surely finds more than it."""
 
+_ALREADY: Final = "not needed: counting what matches has compared it already"
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -54,14 +56,20 @@ class Outcome:
     filter_route: FilterRoute
 
 
-def find(searching: Searching, run: PublishedRun | None) -> Outcome:
-    """Rank what a search asks for, by the route that is expected to take the shortest time."""
+def find(searching: Searching, run: PublishedRun | None, *, explain: bool = False) -> Outcome:
+    """Rank what a search asks for, by the route that is expected to take the shortest time.
+
+    Parameters
+    ----------
+    explain
+        Fetch what was measured also where no choice is left.
+    """
     exact = FilterRoute(searching)
     rows = searching.record.n_embedded
     if not searching.scope.is_everything or rows <= _MORE_EMBEDDINGS * COUNT_LIMIT:
         exact.compare_some()
     used = costs.UNMEASURED
-    if not exact.has_all:
+    if explain or searching.query.fast or not exact.has_all:
         used = (
             store_calibration.fetch_costs(searching.connection, searching.scope.encoder_id) or used
         )
@@ -94,7 +102,14 @@ def _options(
         seconds = costs.filter_seconds(
             used, rows=exact.known, matched=exact.known, wanted=searching.wanted
         )
-        return [Option(by_filter.ROUTE, seconds, f"{exact.known:,} rows match, all compared")]
+        fast = _fast_option(searching, used, share=1.0)
+        if fast.seconds is not None:
+            fast = Option(by_index.ROUTE, None, _ALREADY)
+        return [
+            Option(by_filter.ROUTE, seconds, f"{exact.known:,} rows match, all compared"),
+            Option(by_list.ROUTE, None, _ALREADY),
+            fast,
+        ]
     rows = max(searching.record.n_embedded, COUNT_LIMIT)
     share, guess = 1.0, "at most all"
     if searching.query.fast and not searching.scope.is_everything:
