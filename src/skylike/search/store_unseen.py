@@ -23,7 +23,7 @@ def nothing_matches(connection: Connection, scope: Scope, record: EncoderRecord)
     count = _count_galaxies(connection, scope)
     if not count:
         hint = _survey_hint(connection, scope.cut)
-        return "no galaxy of the catalog does either" + (f": {hint}" if hint else "")
+        return "No galaxy of the catalog does either" + (f": {hint}" if hint else "")
     if count == 1:
         does = "1 galaxy of the catalog does, but has no embedding"
     else:

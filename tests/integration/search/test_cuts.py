@@ -114,7 +114,7 @@ def test_a_definition_of_a_query_when_refused_then_nothing_is_searched(
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("object_id IS NOT NULL AND mag_r < 99 AND mag_g IS NULL", "no galaxy of the catalog does"),
+        ("object_id IS NOT NULL AND mag_r < 99 AND mag_g IS NULL", "No galaxy of the catalog does"),
         ("survey = 'tset'", "does either: there is no survey tset; did you mean test?"),
         ("survey IN ('nothing_like_it')", "there is no survey nothing_like_it; there are test"),
     ],

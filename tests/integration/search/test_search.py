@@ -143,7 +143,9 @@ def test_search_when_no_row_meets_the_cut_gives_none_and_says_why(engine):
 
     assert len(result.rows) == 0
     assert result.provenance.matched == 0
-    assert result.provenance.note == "0 of 10 found: 0 embedded galaxies match the cut"
+    assert result.provenance.note == (
+        "0 of 10 found: 0 embedded galaxies match the cut. No galaxy of the catalog does either"
+    )
 
 
 @pytest.mark.usefixtures("sky")
