@@ -23,12 +23,12 @@ from psycopg import sql
 from skylike.database.copy import driver_connection
 from skylike.database.engine import make_engine
 from skylike.neighbors import store, store_lists
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import Windows, magnitude_windows, order_by_magnitude
 from skylike.neighbors.input_hashes import row_hashes
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch, SearchPlan
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import Windows, magnitude_windows, order_by_magnitude
 
 WIDTH = 0.5
 CHUNK = 2000

@@ -24,16 +24,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch, SearchPlan
-from skylike.neighbors.torch_batch import Batch, cut_tiles_of, mask_outside
-from skylike.neighbors.torch_kernels import candidate_dots, score_matrix, segment_maxima
-from skylike.neighbors.torch_memory import columns_kept, plan_memory
-from skylike.neighbors.torch_result import send
-from skylike.neighbors.torch_rows import ResidentRows
-from skylike.neighbors.torch_select import kth_largest, passing
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import Windows, magnitude_windows
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.torch_batch import Batch, cut_tiles_of, mask_outside
+from skylike.neighbors.engine.torch_kernels import candidate_dots, score_matrix, segment_maxima
+from skylike.neighbors.engine.torch_memory import columns_kept, plan_memory
+from skylike.neighbors.engine.torch_result import send
+from skylike.neighbors.engine.torch_rows import ResidentRows
+from skylike.neighbors.engine.torch_select import kth_largest, passing
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import Windows, magnitude_windows
 
 WIDTH = 0.5
 PAPER_GALAXIES = 42_272_646

@@ -26,13 +26,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import Windows, cut_shards, magnitude_windows
 from skylike.neighbors.job import SHARD_GALAXIES, SHARD_PAIRS
-from skylike.neighbors.search import NeighborSearch, SearchPlan
 from skylike.neighbors.shards import ShardLists
 from skylike.neighbors.stage import StageInput, stage_vectors
 from skylike.neighbors.store_lists import pack_lists, pack_similarities
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import Windows, cut_shards, magnitude_windows
 from skylike.progress import SILENT
 
 WIDTH = 0.5

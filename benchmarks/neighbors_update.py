@@ -19,8 +19,8 @@ from neighbors import make_galaxies
 from skylike.database.copy import copy_into, halfvec_column
 from skylike.database.engine import make_engine
 from skylike.neighbors.build import NeighborSettings, build_neighbors, drop_neighbors
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.neighbors.update import update_neighbors
-from skylike.neighbors.vectors import StagedVectors
 
 ADDITIONS = (1, 10, 100, 1000)
 ENCODER = "benchmark of updates"

@@ -39,13 +39,13 @@ from skylike.embeddings.recipe import load_recipe
 from skylike.embeddings.train import TrainingFiles, train_encoder
 from skylike.images.index import CutoutFile, CutoutIndex
 from skylike.images.pictures import decode_picture
-from skylike.neighbors.duplicates import ALIKE, mean_dissimilarity
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import magnitude_windows, order_by_magnitude
 from skylike.neighbors.input_hashes import row_hashes
-from skylike.neighbors.pairs import pair_distances
-from skylike.neighbors.rarity import RANK, relative_rarity
-from skylike.neighbors.search import NeighborSearch, SearchPlan
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import magnitude_windows, order_by_magnitude
+from skylike.neighbors.statistics.duplicates import ALIKE, mean_dissimilarity
+from skylike.neighbors.statistics.pairs import pair_distances
+from skylike.neighbors.statistics.rarity import RANK, relative_rarity
 from skylike.simulation.classes import GalaxyClass
 from skylike.simulation.simulate import simulate
 from skylike.simulation.truth import read_truth

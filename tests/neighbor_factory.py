@@ -8,10 +8,10 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import copy_into, driver_connection, halfvec_column
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import magnitude_windows, order_by_magnitude
 from skylike.neighbors.input_hashes import row_hashes
-from skylike.neighbors.search import NeighborSearch, SearchPlan
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import magnitude_windows, order_by_magnitude
 
 
 def unit_float16(vectors: np.ndarray) -> np.ndarray:

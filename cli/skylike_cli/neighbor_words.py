@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skylike.neighbors.build import BuildReport
-    from skylike.neighbors.changes import InputChanges
     from skylike.neighbors.store import Changes, NeighborRun
     from skylike.neighbors.update import UpdateReport
+    from skylike.neighbors.updates.changes import InputChanges
     from skylike.neighbors.verify import Verification
 
 

@@ -62,9 +62,9 @@ def build(
     Several processes may build the same lists at the same time: they share the work.
     """
     from skylike.neighbors.build import NeighborSettings, build_neighbors
-    from skylike.neighbors.faiss_library import choose_search_device
+    from skylike.neighbors.engine.faiss_library import choose_search_device
+    from skylike.neighbors.engine.search import SearchPlan
     from skylike.neighbors.job import choose_share
-    from skylike.neighbors.search import SearchPlan
 
     settings = NeighborSettings(k=k, band=band if window else None, width=width if window else None)
     share = choose_share(shard, scheduler)
@@ -102,7 +102,7 @@ def update(
     The lists are those of a rebuild. Only those that change are computed and written; searches see
     the old ones until all are there.
     """
-    from skylike.neighbors.faiss_library import choose_search_device
+    from skylike.neighbors.engine.faiss_library import choose_search_device
     from skylike.neighbors.update import update_neighbors
 
     report = update_neighbors(

@@ -13,14 +13,14 @@ from sqlalchemy import Connection
 
 from skylike.errors import ConflictError, EmptyStageError, SettingsError
 from skylike.neighbors import store, store_input
-from skylike.neighbors.faiss_library import installed_faiss
+from skylike.neighbors.engine.faiss_library import installed_faiss
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.neighbors.job import SHARD_PAIRS, BuildJob, Part, device_kind
 from skylike.neighbors.stage import StageInput, open_staged, stage_vectors
 from skylike.neighbors.staged_folder import HeldFolder, check_space, hold_folder, remove_unused
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_input import Moment
 from skylike.neighbors.store_locks import hold_turn, join_run, refuse_if_worked_on
-from skylike.neighbors.vectors import StagedVectors
 
 logger = logging.getLogger(__name__)
 

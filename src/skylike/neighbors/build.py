@@ -13,6 +13,7 @@ from skylike.embeddings.store import fetch_encoder_to_embed
 from skylike.errors import SettingsError
 from skylike.neighbors import store, store_lists
 from skylike.neighbors.begin import StagedInput, begin, staged_input
+from skylike.neighbors.engine.search import SearchPlan
 from skylike.neighbors.finish import FinishedRun, finish
 from skylike.neighbors.job import (
     SHARD_GALAXIES,
@@ -22,7 +23,6 @@ from skylike.neighbors.job import (
     Part,
     device_kind,
 )
-from skylike.neighbors.search import SearchPlan
 from skylike.neighbors.shards import plan_shards, search_shards
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_locks import hold_turn, open_session, refuse_if_worked_on

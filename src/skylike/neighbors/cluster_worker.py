@@ -19,15 +19,15 @@ from skylike.embeddings.store import fetch_encoder
 from skylike.errors import ConflictError
 from skylike.neighbors import store
 from skylike.neighbors.begin import staged_input, staged_path
-from skylike.neighbors.faiss_library import choose_search_device
+from skylike.neighbors.engine.faiss_library import choose_search_device
+from skylike.neighbors.engine.search import SearchPlan
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.neighbors.job import BuildJob, NeighborSettings
-from skylike.neighbors.search import SearchPlan
 from skylike.neighbors.shards import search_shards
 from skylike.neighbors.stage import open_staged
 from skylike.neighbors.staged_folder import hold_folder, remove_unused
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_locks import join_run, open_session
-from skylike.neighbors.vectors import StagedVectors
 from skylike.progress import SILENT
 
 logger = logging.getLogger(__name__)

@@ -15,11 +15,11 @@ from sqlalchemy import Connection
 
 from skylike.neighbors import store, store_lists
 from skylike.neighbors.begin import StagedInput
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.neighbors.job import BuildJob
-from skylike.neighbors.statistics import write_statistics
+from skylike.neighbors.statistics.compute import write_statistics
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_locks import hold_finish
-from skylike.neighbors.vectors import StagedVectors
 from skylike.neighbors.verify import Rules, StoredLists, Verification, verify_lists
 
 logger = logging.getLogger(__name__)

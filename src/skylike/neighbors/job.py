@@ -11,7 +11,7 @@ from typing_extensions import override
 from skylike.bands import BANDS
 from skylike.embeddings.store import EncoderRecord
 from skylike.errors import SettingsError
-from skylike.neighbors.search import SearchPlan
+from skylike.neighbors.engine.search import SearchPlan
 from skylike.progress import Progress
 
 SHARD_GALAXIES = {"cpu": 8192, "cuda": 16_384}

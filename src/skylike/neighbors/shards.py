@@ -17,12 +17,12 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 from skylike.neighbors import store_lists
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import Windows, cut_shards, magnitude_windows
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_locks import claim_shard, release_shard
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import Windows, cut_shards, magnitude_windows
 from skylike.progress import Progress
 
 logger = logging.getLogger(__name__)

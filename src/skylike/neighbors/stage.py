@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skylike.files import replaced_file
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import order_by_magnitude
 from skylike.neighbors.input_hashes import row_hashes
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import order_by_magnitude
 from skylike.progress import Task
 
 _VECTORS, _ARRAYS, _RECORD = "vectors.f16", "arrays.npz", "staged.json"

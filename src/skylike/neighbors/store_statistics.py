@@ -20,7 +20,7 @@ from skylike.database.copy import copy_into, driver_connection, iter_fixed_rows
 from skylike.database.engine import SCHEMA
 from skylike.database.roles import READER, SERVICE
 from skylike.errors import ConflictError
-from skylike.neighbors.mutual import FIRST, NOBODY
+from skylike.neighbors.statistics.mutual import FIRST, NOBODY
 
 GalaxyIds = npt.NDArray[np.int32]
 
@@ -44,7 +44,8 @@ class Statistics:
     """(n,) of embedding and magnitude."""
 
     distances: npt.NDArray[np.float64]
-    """(n,) to the neighbor at :data:`~skylike.neighbors.rarity.RANK`; NaN in shorter lists."""
+    """(n,) to the neighbor at rank :data:`~skylike.neighbors.statistics.rarity.RANK`; NaN in
+    shorter lists."""
 
     rarity: npt.NDArray[np.float64]
     """(n,) NaN where unknown."""

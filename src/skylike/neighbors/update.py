@@ -19,16 +19,16 @@ from skylike.embeddings.store import fetch_encoder, hold_lock
 from skylike.errors import SettingsError
 from skylike.neighbors import store, store_check, store_lists, store_statistics, store_updates
 from skylike.neighbors.begin import staged_input
-from skylike.neighbors.changes import BaseInput, InputChanges, PlaceIndex, find_changes
 from skylike.neighbors.check import fetch_complete_run
+from skylike.neighbors.engine.search import SearchPlan
 from skylike.neighbors.finish import RECALL_SAMPLE, compare_with_float64
 from skylike.neighbors.job import SHARD_GALAXIES, BuildJob, NeighborSettings, device_kind
-from skylike.neighbors.search import SearchPlan
-from skylike.neighbors.statistics import compute_statistics
+from skylike.neighbors.statistics.compute import compute_statistics
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_locks import join_run, open_session
 from skylike.neighbors.store_updates import AppliedLists
-from skylike.neighbors.update_steps import Update, begin_update, compute_lists, plan_work
+from skylike.neighbors.updates.changes import BaseInput, InputChanges, PlaceIndex, find_changes
+from skylike.neighbors.updates.steps import Update, begin_update, compute_lists, plan_work
 from skylike.neighbors.verify import Verification
 from skylike.progress import SILENT, Progress
 
@@ -88,7 +88,7 @@ def update_neighbors(
     work_folder
         For the staged embeddings (2 d bytes for each galaxy), which go at the end.
     device
-        Where lists are searched anew; see :class:`~skylike.neighbors.search.SearchPlan`.
+        Where lists are searched anew; see :class:`~skylike.neighbors.engine.search.SearchPlan`.
     shard_galaxies
         Most lists that are computed and written together.
 

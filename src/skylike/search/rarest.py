@@ -91,8 +91,8 @@ def find_rarest(
     """Find the galaxies whose neighbors are farthest for their magnitude.
 
     By falling rarity as the published neighbor run of the encoder has it (see
-    :mod:`skylike.neighbors.rarity`), ties by rising galaxy_id. Galaxies without a rarity are not
-    ranked.
+    :mod:`skylike.neighbors.statistics.rarity`), ties by rising galaxy_id. Galaxies
+    without a rarity are not ranked.
 
     Parameters
     ----------

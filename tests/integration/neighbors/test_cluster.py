@@ -19,8 +19,8 @@ from skylike.errors import ClusterError, ConflictError, SettingsError
 from skylike.neighbors import store
 from skylike.neighbors.build import build_neighbors
 from skylike.neighbors.cluster_worker import search_part
+from skylike.neighbors.engine.search_plan import SearchPlan
 from skylike.neighbors.job import Cluster, NeighborSettings, Part
-from skylike.neighbors.search_plan import SearchPlan
 from skylike.neighbors.verify import SIMILARITY_TOLERANCE
 
 SETTINGS = NeighborSettings(k=30)

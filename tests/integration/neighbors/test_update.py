@@ -24,10 +24,11 @@ from skylike.errors import (
     NeighborRunNotFoundError,
     SettingsError,
 )
-from skylike.neighbors import store, store_lists, store_updates, update_steps
+from skylike.neighbors import store, store_lists, store_updates
 from skylike.neighbors.build import NeighborSettings, build_neighbors, drop_neighbors
 from skylike.neighbors.check import check_run
 from skylike.neighbors.update import update_neighbors
+from skylike.neighbors.updates import steps as update_steps
 
 K = 30
 SETTINGS = NeighborSettings(k=K)

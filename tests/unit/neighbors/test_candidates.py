@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from neighbor_factory import brute_force, random_magnitudes, search, stage_in_memory, unit_float16
-from skylike.neighbors import candidates
-from skylike.neighbors.candidates import Candidates, join, lowest_needed, select
+from skylike.neighbors.engine import candidates
+from skylike.neighbors.engine.candidates import Candidates, join, lowest_needed, select
 
 K = 300
 Q, WIDTH = 24, 4000

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from neighbor_factory import brute_force, random_magnitudes, stage_in_memory, unit_float16
-from skylike.neighbors import changed_lists as module
-from skylike.neighbors.changed_lists import UpdateWork, changed_lists
-from skylike.neighbors.changes import BaseInput, PlaceIndex, find_changes
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch, SearchPlan
-from skylike.neighbors.windows import magnitude_windows
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.windows import magnitude_windows
+from skylike.neighbors.updates import changed_lists as module
+from skylike.neighbors.updates.changed_lists import UpdateWork, changed_lists
+from skylike.neighbors.updates.changes import BaseInput, PlaceIndex, find_changes
 
 K = 12
 FLOOR_ERROR = 5e-4

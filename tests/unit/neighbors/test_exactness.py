@@ -16,9 +16,9 @@ from neighbor_factory import (
     stage_in_memory,
     unit_float16,
 )
-from skylike.neighbors.search_plan import Engine
+from skylike.neighbors.engine.search_plan import Engine
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.neighbors.similarity_codes import UNCODED_ERROR
-from skylike.neighbors.vectors import StagedVectors
 
 ENGINES = [name for name in get_args(Engine) if name != "auto"]
 

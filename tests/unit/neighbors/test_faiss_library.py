@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from skylike.errors import SettingsError
-from skylike.neighbors import faiss_library
-from skylike.neighbors.faiss_library import choose_search_device, load_faiss
+from skylike.neighbors.engine import faiss_library
+from skylike.neighbors.engine.faiss_library import choose_search_device, load_faiss
 
 
 def test_load_faiss_refuses_two_distributions(monkeypatch: pytest.MonkeyPatch):

@@ -12,9 +12,9 @@ from neighbor_factory import brute_force, search, stage_in_memory, unit_float16
 from paper_procedure import chunks_in_window, paper_job, paper_lists, paper_size, search_chunk
 from skylike.errors import SettingsError
 from skylike.neighbors.build import NeighborSettings
-from skylike.neighbors.search_plan import SearchPlan
+from skylike.neighbors.engine.search_plan import SearchPlan
+from skylike.neighbors.engine.windows import cut_shards, magnitude_windows
 from skylike.neighbors.stage import StageInput, open_staged, stage_vectors
-from skylike.neighbors.windows import cut_shards, magnitude_windows
 from skylike.progress import SILENT
 
 D = 32

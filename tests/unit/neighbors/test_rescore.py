@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from neighbor_factory import random_magnitudes, stage_in_memory, unit_float16
-from skylike.neighbors.candidates import Candidates
-from skylike.neighbors.rescore import pair_cosines, settle
+from skylike.neighbors.engine.candidates import Candidates
+from skylike.neighbors.engine.rescore import pair_cosines, settle
 
 
 @pytest.mark.parametrize(

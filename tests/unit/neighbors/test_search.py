@@ -11,8 +11,8 @@ from neighbor_factory import (
     unit_float16,
 )
 from skylike.errors import SettingsError
-from skylike.neighbors.search import SearchPlan
-from skylike.neighbors.vectors import StagedVectors
+from skylike.neighbors.engine.search import SearchPlan
+from skylike.neighbors.engine.vectors import StagedVectors
 
 D = 48
 SMALL_MEMORY = {"memory_bytes": 4 * D * 150, "score_bytes": 1}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from neighbor_factory import brute_force, random_magnitudes, stage_in_memory, unit_float16
-from skylike.neighbors.duplicates import (
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.statistics.duplicates import (
     ALIKE,
     NO_GROUP,
     PLACEHOLDER,
@@ -14,10 +15,15 @@ from skylike.neighbors.duplicates import (
     mean_dissimilarity,
     name_groups,
 )
-from skylike.neighbors.mutual import FIRST, NOBODY, count_mutual, count_occurrences
-from skylike.neighbors.pairs import pair_distances
-from skylike.neighbors.rarity import FEWEST, HALF_WINDOW, RANK, rank_in_lists, relative_rarity
-from skylike.neighbors.vectors import StagedVectors
+from skylike.neighbors.statistics.mutual import FIRST, NOBODY, count_mutual, count_occurrences
+from skylike.neighbors.statistics.pairs import pair_distances
+from skylike.neighbors.statistics.rarity import (
+    FEWEST,
+    HALF_WINDOW,
+    RANK,
+    rank_in_lists,
+    relative_rarity,
+)
 
 
 def random_staged(n: int = 300, *, missing: int = 0, seed: int = 1) -> StagedVectors:
@@ -139,7 +145,7 @@ def first_neighbors(staged: StagedVectors, *, k: int = FIRST) -> np.ndarray:
 def test_hubness_and_mutual_neighbors_equal_plain_loops(
     block: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("skylike.neighbors.mutual._BLOCK", block)
+    monkeypatch.setattr("skylike.neighbors.statistics.mutual._BLOCK", block)
     first = first_neighbors(random_staged(150, missing=5))
     assert (first == NOBODY).any()  # there are short lists
 

@@ -17,27 +17,27 @@ from neighbor_factory import (
     unit_float16,
 )
 from skylike.errors import SettingsError
-from skylike.neighbors import search_plan, torch_batch, torch_kernels, torch_tiles
-from skylike.neighbors.search import NeighborSearch, SearchPlan
-from skylike.neighbors.torch_batch import Batch, cut_tiles_of
-from skylike.neighbors.torch_bounds import ErrorBound
-from skylike.neighbors.torch_kernels import (
+from skylike.neighbors.engine import search_plan, torch_batch, torch_kernels, torch_tiles
+from skylike.neighbors.engine.search import NeighborSearch, SearchPlan
+from skylike.neighbors.engine.torch_batch import Batch, cut_tiles_of
+from skylike.neighbors.engine.torch_bounds import ErrorBound
+from skylike.neighbors.engine.torch_kernels import (
     candidate_dots,
     center_rows,
     plain_candidate_dots,
     score_matrix,
     segment_maxima,
 )
-from skylike.neighbors.torch_memory import MemoryPlan, columns_kept, plan_memory
-from skylike.neighbors.torch_rows import (
+from skylike.neighbors.engine.torch_memory import MemoryPlan, columns_kept, plan_memory
+from skylike.neighbors.engine.torch_rows import (
     ALIGNMENT,
     ResidentRows,
     bytes_of_row,
     choose_scale,
 )
-from skylike.neighbors.torch_select import kth_largest, passing
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import magnitude_windows
+from skylike.neighbors.engine.torch_select import kth_largest, passing
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import magnitude_windows
 
 D = 40
 CPU = torch.device("cpu")
@@ -102,7 +102,7 @@ def test_lists_equal_brute_force_where_more_copies_tie_than_a_row_keeps(
     )
 
     memory = {} if device == "cuda" else {"memory_bytes": memory_rows * bytes_of_row(D)}
-    with caplog.at_level(logging.DEBUG, logger="skylike.neighbors.torch_tiles"):
+    with caplog.at_level(logging.DEBUG, logger="skylike.neighbors.engine.torch_tiles"):
         assert_equal_to_brute_force(staged, width=None, k=5, device=device, **memory)
 
     assert f"have more than {columns_kept(5)} candidates" in caplog.text
@@ -214,7 +214,7 @@ def test_a_refuted_error_bound_is_doubled_until_the_lists_are_right(
     vectors = np.concatenate([vectors, latent_vectors(generator, 300)])
     staged = stage_in_memory(vectors, random_magnitudes(generator, 600))
 
-    with caplog.at_level(logging.INFO, logger="skylike.neighbors.torch_tiles"):
+    with caplog.at_level(logging.INFO, logger="skylike.neighbors.engine.torch_tiles"):
         assert_equal_to_brute_force(staged, width=0.5, k=40)
 
     assert "error bound of the scores doubled" in caplog.text
@@ -341,7 +341,7 @@ def test_triton_kernels_equal_torch_operations(monkeypatch: pytest.MonkeyPatch):
     if not torch.cuda.is_available():
         monkeypatch.setenv("TRITON_INTERPRET", "1")
     pytest.importorskip("triton", reason="Triton comes with torch's CUDA wheels")
-    from skylike.neighbors import triton_kernels
+    from skylike.neighbors.engine import triton_kernels
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     generator = torch.Generator().manual_seed(34)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from neighbor_factory import random_magnitudes, stage_in_memory, unit_float16
-from skylike.neighbors.vectors import BlockReader, Widener
+from skylike.neighbors.engine.vectors import BlockReader, Widener
 
 
 def test_widener_gives_every_finite_float16_exactly():

@@ -5,7 +5,7 @@ import pytest
 
 from neighbor_factory import random_magnitudes
 from skylike.errors import SettingsError
-from skylike.neighbors.windows import (
+from skylike.neighbors.engine.windows import (
     cut_shards,
     cut_tiles,
     magnitude_windows,

@@ -6,8 +6,8 @@ from typing import Final
 import torch
 
 from skylike.errors import SettingsError
-from skylike.neighbors.search_plan import SearchPlan
-from skylike.neighbors.torch_rows import ALIGNMENT, bytes_of_row
+from skylike.neighbors.engine.search_plan import SearchPlan
+from skylike.neighbors.engine.torch_rows import ALIGNMENT, bytes_of_row
 
 _GIB: Final = 1 << 30
 

@@ -103,7 +103,7 @@ def _current(tensor: torch.Tensor) -> AbstractContextManager[object]:
 def center_rows(
     vectors: torch.Tensor, factor: torch.Tensor, center: torch.Tensor, out: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute :func:`skylike.neighbors.torch_kernels.center_rows`; reads and writes each row once.
+    """Compute :func:`~skylike.neighbors.engine.torch_kernels.center_rows`, reading each row once.
 
     Rows of ``vectors`` lie one after the other, those of ``out`` in equal steps.
     """
@@ -124,7 +124,7 @@ def center_rows(
 
 
 def segment_maxima(scores: torch.Tensor, size: int) -> torch.Tensor:
-    """Compute :func:`skylike.neighbors.torch_kernels.segment_maxima`; ``size`` a power of two."""
+    """Compute :func:`~skylike.neighbors.engine.torch_kernels.segment_maxima`; ``size`` is 2^n."""
     rows, columns = scores.shape
     maxima = scores.new_empty(rows, columns // size)
     n = maxima.numel()
@@ -138,7 +138,7 @@ def segment_maxima(scores: torch.Tensor, size: int) -> torch.Tensor:
 def candidate_dots(
     vectors: torch.Tensor, queries: torch.Tensor, slots: torch.Tensor
 ) -> torch.Tensor:
-    """Compute :func:`skylike.neighbors.torch_kernels.candidate_dots`.
+    """Compute :func:`skylike.neighbors.engine.torch_kernels.candidate_dots`.
 
     Reads 2 d bytes for each candidate. Fastest where the candidates of a row come in the order of
     their places; see the comment in the kernel.

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from skylike.neighbors.candidates import UNIT_ROUNDOFF
-from skylike.neighbors.rescore import Lists, pair_cosines
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import Windows
+from skylike.neighbors.engine.candidates import UNIT_ROUNDOFF
+from skylike.neighbors.engine.rescore import Lists, pair_cosines
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import Windows
 
 Places = npt.NDArray[np.int64]
 

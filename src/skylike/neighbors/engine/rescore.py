@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from skylike.neighbors.candidates import Candidates, product_error, score_error
-from skylike.neighbors.vectors import StagedVectors, Widener
+from skylike.neighbors.engine.candidates import Candidates, product_error, score_error
+from skylike.neighbors.engine.vectors import StagedVectors, Widener
 
 _Number = TypeVar("_Number", np.int64, np.float64)
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from skylike.neighbors.vectors import StagedVectors, Widener
+from skylike.neighbors.engine.vectors import StagedVectors, Widener
 from skylike.processors import count_cores
 from skylike.progress import SILENT, Progress
 

@@ -11,15 +11,15 @@ from sqlalchemy import Connection
 from skylike.database.engine import connect
 from skylike.neighbors import store, store_updates
 from skylike.neighbors.begin import StagedInput, run_values
-from skylike.neighbors.changed_lists import UpdateWork, changed_lists
-from skylike.neighbors.changes import InputChanges, PlaceIndex
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.search import NeighborSearch
+from skylike.neighbors.engine.windows import magnitude_windows
 from skylike.neighbors.job import BuildJob
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch
 from skylike.neighbors.shards import ShardLists, ShardPlan, work_shards
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_locks import hold_turn, join_run, refuse_if_worked_on
-from skylike.neighbors.windows import magnitude_windows
+from skylike.neighbors.updates.changed_lists import UpdateWork, changed_lists
+from skylike.neighbors.updates.changes import InputChanges, PlaceIndex
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skylike.neighbors.torch_bounds import ErrorBound
-from skylike.neighbors.torch_kernels import candidate_dots, score_matrix
-from skylike.neighbors.torch_memory import MemoryPlan
-from skylike.neighbors.torch_rows import ALIGNMENT, ResidentRows, Rows
-from skylike.neighbors.torch_select import Kept, Selection
-from skylike.neighbors.windows import Windows
+from skylike.neighbors.engine.torch_bounds import ErrorBound
+from skylike.neighbors.engine.torch_kernels import candidate_dots, score_matrix
+from skylike.neighbors.engine.torch_memory import MemoryPlan
+from skylike.neighbors.engine.torch_rows import ALIGNMENT, ResidentRows, Rows
+from skylike.neighbors.engine.torch_select import Kept, Selection
+from skylike.neighbors.engine.windows import Windows
 
 READ_AHEAD: Final = 65_536
 """Rows beyond a tile's windows that are loaded while it is computed."""

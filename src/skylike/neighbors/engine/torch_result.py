@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.torch_select import Kept
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.torch_select import Kept
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def _triton_kernels(kind: str) -> ModuleType | None:
     if find_spec("triton") is None:
         logger.warning("Triton is not installed: exact similarities are computed ten times slower")
         return None
-    from skylike.neighbors import triton_kernels  # noqa: PLC0415 - Triton is there on GPU hosts only
+    from skylike.neighbors.engine import triton_kernels  # noqa: PLC0415 - Triton is there on GPU hosts only
 
     return triton_kernels
 

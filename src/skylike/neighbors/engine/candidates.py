@@ -1,8 +1,8 @@
 """Single-precision candidates: all galaxies that could be among the k nearest, and a few more.
 
-A score is z_i . z_j - |z_j|^2 / 2 (see :class:`~skylike.neighbors.vectors.Block`): for one row it
-orders like the cosine. Two engines fill the same structure: a matrix product with a partition
-(processors) and Faiss (GPUs; processors too, where it is slower, see
+A score is z_i . z_j - |z_j|^2 / 2 (see :class:`~skylike.neighbors.engine.vectors.Block`): for one
+row it orders like the cosine. Two engines fill the same structure: a matrix product with a
+partition (processors) and Faiss (GPUs; processors too, where it is slower, see
 docs/decisions/0002-neighbor-tiles.md).
 """
 
@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from skylike.neighbors.vectors import Block
-from skylike.neighbors.windows import Windows
+from skylike.neighbors.engine.vectors import Block
+from skylike.neighbors.engine.windows import Windows
 
 UNIT_ROUNDOFF: Final = 2.0**-24
 """Of single precision."""

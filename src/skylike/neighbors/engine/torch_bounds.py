@@ -1,7 +1,7 @@
 """How far screening scores can be off, and so which candidates cannot be among the k nearest.
 
 Lengths and distances below are those of scaled, centered rows, see
-:mod:`skylike.neighbors.torch_rows`, and a score is
+:mod:`skylike.neighbors.engine.torch_rows`, and a score is
 h_i . h_j - |h_j|^2 / 2 = (|h_i|^2 - |h_i - h_j|^2) / 2: it says how far two *rounded* rows are
 apart. By the triangle inequality the true ones are |h_i - h_j| apart, plus or minus e_i + e_j,
 where e = |h - scale z| is known for each row. That part of the bound is certain. What accumulation
@@ -14,8 +14,8 @@ from typing import Final
 
 import torch
 
-from skylike.neighbors.candidates import UNIT_ROUNDOFF
-from skylike.neighbors.torch_rows import CONVERSION_ERROR, Rows
+from skylike.neighbors.engine.candidates import UNIT_ROUNDOFF
+from skylike.neighbors.engine.torch_rows import CONVERSION_ERROR, Rows
 
 TRUSTED_FRACTION: Final = 0.75
 """An accumulation error above this fraction of the assumed one refutes it."""

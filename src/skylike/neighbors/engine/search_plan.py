@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skylike.errors import SettingsError
-from skylike.neighbors.faiss_library import torch_sees
+from skylike.neighbors.engine.faiss_library import torch_sees
 
 Engine = Literal["auto", "product", "faiss", "torch"]
 
@@ -38,7 +38,8 @@ class SearchPlan:
     memory_bytes
         Memory for vectors; None takes 768 MiB on a processor and what is free on a GPU.
     score_bytes
-        Memory for the scores of a tile; None takes 256 MiB on a processor, at most 8 GiB on a GPU.
+        Memory for the scores of a tile; None takes 256 MiB on a processor, where the product keeps
+        as many for later tiles, and at most 8 GiB on a GPU.
     roundoffs
         First assumption on the arithmetic's error; see ``START_ROUNDOFFS``.
     """

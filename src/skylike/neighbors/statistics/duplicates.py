@@ -23,8 +23,8 @@ from scipy.spatial import cKDTree
 
 from skylike.bands import CROP_SIZE_PIX, PIXEL_SCALE_ARCSEC
 from skylike.cuts.sphere import unit_vectors
-from skylike.neighbors.pairs import pair_distances
-from skylike.neighbors.vectors import StagedVectors
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.statistics.pairs import pair_distances
 
 logger = logging.getLogger(__name__)
 

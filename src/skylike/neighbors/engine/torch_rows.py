@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skylike.neighbors.torch_kernels import center_rows
-from skylike.neighbors.vectors import StagedVectors
+from skylike.neighbors.engine.torch_kernels import center_rows
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.processors import count_cores
 
 ALIGNMENT: Final = 64

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skylike.neighbors.rescore import Lists
+from skylike.neighbors.engine.rescore import Lists
 
 
 def replace_lists(lists: Lists, corrected: list[Lists]) -> Lists:

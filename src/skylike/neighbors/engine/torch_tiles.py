@@ -16,16 +16,16 @@ import numpy.typing as npt
 import torch
 
 from skylike.errors import SettingsError
-from skylike.neighbors.faiss_library import torch_sees
-from skylike.neighbors.replaced import replace_lists
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search_plan import SearchPlan
-from skylike.neighbors.torch_batch import Batch, align, cut_tiles_of
-from skylike.neighbors.torch_memory import columns_kept, plan_memory
-from skylike.neighbors.torch_result import Finished, send
-from skylike.neighbors.torch_rows import ResidentRows
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import Windows
+from skylike.neighbors.engine.faiss_library import torch_sees
+from skylike.neighbors.engine.replaced import replace_lists
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.search_plan import SearchPlan
+from skylike.neighbors.engine.torch_batch import Batch, align, cut_tiles_of
+from skylike.neighbors.engine.torch_memory import columns_kept, plan_memory
+from skylike.neighbors.engine.torch_result import Finished, send
+from skylike.neighbors.engine.torch_rows import ResidentRows
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import Windows
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from skylike.neighbors.candidates import (
+from skylike.neighbors.engine.candidates import (
     Candidates,
     join,
     lowest_needed,
@@ -16,12 +16,13 @@ from skylike.neighbors.candidates import (
     product_scores,
     select,
 )
-from skylike.neighbors.faiss_tiles import faiss_candidates
-from skylike.neighbors.replaced import replace_lists
-from skylike.neighbors.rescore import Lists, Settled, settle
-from skylike.neighbors.search_plan import MAXIMUM_K, SearchPlan
-from skylike.neighbors.vectors import Block, BlockReader, StagedVectors
-from skylike.neighbors.windows import Windows, cut_scattered_tiles, cut_tiles
+from skylike.neighbors.engine.faiss_tiles import faiss_candidates
+from skylike.neighbors.engine.replaced import replace_lists
+from skylike.neighbors.engine.product_band import Piece, ProductBand
+from skylike.neighbors.engine.rescore import Lists, Settled, settle
+from skylike.neighbors.engine.search_plan import MAXIMUM_K, SearchPlan
+from skylike.neighbors.engine.vectors import Block, BlockReader, StagedVectors
+from skylike.neighbors.engine.windows import Windows, cut_scattered_tiles, cut_tiles
 from skylike.processors import count_cores
 
 __all__ = ["MAXIMUM_K", "NeighborSearch", "SearchPlan"]
@@ -41,7 +42,7 @@ class NeighborSearch:
     def __init__(self, staged: StagedVectors, windows: Windows, plan: SearchPlan) -> None:
         self._blocks: BlockSearch | None = None
         if plan.chosen_engine == "torch":
-            from skylike.neighbors.torch_tiles import (  # noqa: PLC0415 - torch takes a second
+            from skylike.neighbors.engine.torch_tiles import (  # noqa: PLC0415 - torch takes a second
                 TorchSearch,
             )
 
@@ -83,6 +84,7 @@ class BlockSearch:
         self._reader = BlockReader(staged, memory_bytes=memory_bytes, pool=self._pool)
         self._score_bytes = plan.score_bytes if plan.score_bytes is not None else SCORE_BYTES
         self._scores = np.empty(0, np.float32)
+        self._band = ProductBand(self._score_bytes)
         self._roundoffs = plan.roundoffs
 
     def close(self) -> None:
@@ -156,7 +158,10 @@ class BlockSearch:
         # As many columns as the memory for scores allows, but not a block so narrow that k fills
         # it.
         columns = max(self._score_bytes // (4 * len(rows)), 2 * self._plan.k, 1024)
-        columns = min(columns, self._reader.capacity, right - left)
+        columns = min(columns, self._reader.capacity)
+        if columns >= right - left and rows[-1] - rows[0] + 1 == len(rows):
+            return self._by_band((int(rows[0]), int(rows[-1]) + 1), left, right)
+        columns = min(columns, right - left)
         slices = self._slices(len(rows))
         queries: Block | None = None
         found: list[Candidates | None] = [None] * len(slices)
@@ -175,6 +180,33 @@ class BlockSearch:
                 )
             )
         return list(self._pool.map(self._settle, [part for part in found if part is not None]))
+
+    def _by_band(self, rows: tuple[int, int], left: int, right: int) -> list[Settled]:
+        """Search consecutive rows whose union of windows is one block.
+
+        Products with earlier rows are those that the tiles of these rows have computed.
+        """
+        first, last = rows
+        block = self._reader.read(left, right)
+        queries = block.rows[first - left : last - left]  # (q, d): each is in its own window
+        scores = self._score_buffer(len(queries) * len(block))
+        scores = scores[: len(queries) * len(block)].reshape(len(queries), len(block))
+        known = self._band.before(first, left)
+        edge = max(left, known[-1].first) if known else first
+        np.matmul(queries, block.rows[: edge - left].T, out=scores[:, : edge - left])
+        np.matmul(queries, block.rows[first - left :].T, out=scores[:, first - left :])
+        later = np.empty((len(queries), right - last), np.float32)
+
+        def settled(place: slice) -> Settled:
+            own = np.arange(first + place.start, first + place.stop)
+            for piece in known:
+                piece.copy_to(scores[place], left, (int(own[0]), int(own[-1]) + 1))
+            later[place] = scores[place, last - left :]
+            return self._settle(self._select(scores[place], block, None, own))
+
+        found = list(self._pool.map(settled, self._slices(len(queries))))
+        self._band.keep(Piece(first, last, later), left)
+        return found
 
     def _select(
         self,

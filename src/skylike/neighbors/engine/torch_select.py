@@ -11,9 +11,9 @@ from typing import Final
 
 import torch
 
-from skylike.neighbors.torch_bounds import LOWEST, ErrorBound
-from skylike.neighbors.torch_kernels import segment_maxima
-from skylike.neighbors.torch_rows import Rows
+from skylike.neighbors.engine.torch_bounds import LOWEST, ErrorBound
+from skylike.neighbors.engine.torch_kernels import segment_maxima
+from skylike.neighbors.engine.torch_rows import Rows
 
 SEGMENT: Final = 16
 """Columns in a segment, where a block has so many that enough segments remain."""

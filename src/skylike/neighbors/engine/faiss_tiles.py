@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from skylike.neighbors.candidates import Candidates
-from skylike.neighbors.faiss_library import load_faiss
-from skylike.neighbors.vectors import Block, BlockReader
-from skylike.neighbors.windows import Windows
+from skylike.neighbors.engine.candidates import Candidates
+from skylike.neighbors.engine.faiss_library import load_faiss
+from skylike.neighbors.engine.vectors import Block, BlockReader
+from skylike.neighbors.engine.windows import Windows
 
 GPU_MAXIMUM_K: Final = 2048
 """Faiss's GPU_MAX_SELECTION_K."""
@@ -34,8 +34,8 @@ def nearest(
     ----------
     device
         ``cpu``, ``cuda`` or ``cuda:N``, as
-        :func:`~skylike.neighbors.faiss_library.choose_search_device` found it: on a GPU that is not
-        there Faiss ends the process.
+        :func:`~skylike.neighbors.engine.faiss_library.choose_search_device` found it: on a GPU
+        that is not there Faiss ends the process.
     """
     faiss = load_faiss()
     k = int(k)  # Faiss refuses numpy's integers

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.neighbors.staleness import find
-from skylike.neighbors.vectors import StagedVectors
 
 GalaxyIds = npt.NDArray[np.int32]
 

@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from skylike.neighbors.merge import find_entrants, merge_lists
-from skylike.neighbors.rescore import Lists
-from skylike.neighbors.search import NeighborSearch
-from skylike.neighbors.vectors import StagedVectors
-from skylike.neighbors.windows import CONVERSION_ROWS, Windows, cut_by_work
+from skylike.neighbors.engine.rescore import Lists
+from skylike.neighbors.engine.search import NeighborSearch
+from skylike.neighbors.engine.vectors import StagedVectors
+from skylike.neighbors.engine.windows import CONVERSION_ROWS, Windows, cut_by_work
+from skylike.neighbors.updates.merge import find_entrants, merge_lists
 
 Places = npt.NDArray[np.int64]
 

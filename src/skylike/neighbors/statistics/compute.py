@@ -11,14 +11,14 @@ from sqlalchemy import Connection
 
 from skylike.database.engine import connect
 from skylike.neighbors import store_statistics
-from skylike.neighbors.duplicates import NO_GROUP, find_groups
+from skylike.neighbors.engine.vectors import StagedVectors
 from skylike.neighbors.job import BuildJob
-from skylike.neighbors.mutual import FIRST, NOBODY, count_mutual, count_occurrences
-from skylike.neighbors.pairs import pair_distances
-from skylike.neighbors.rarity import rank_in_lists, relative_rarity
+from skylike.neighbors.statistics.duplicates import NO_GROUP, find_groups
+from skylike.neighbors.statistics.mutual import FIRST, NOBODY, count_mutual, count_occurrences
+from skylike.neighbors.statistics.pairs import pair_distances
+from skylike.neighbors.statistics.rarity import rank_in_lists, relative_rarity
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_statistics import FirstNeighbors, Statistics
-from skylike.neighbors.vectors import StagedVectors
 from skylike.progress import SILENT, Progress, Task
 
 logger = logging.getLogger(__name__)

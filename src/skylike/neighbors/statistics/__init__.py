@@ -1,0 +1,1 @@
+"""What neighbor lists tell of a galaxy: rarity, mutual neighbors, hubness, duplicates."""

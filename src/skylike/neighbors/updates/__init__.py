@@ -1,0 +1,1 @@
+"""What has changed since a run, and the lists that this changes."""
