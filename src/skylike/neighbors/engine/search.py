@@ -17,8 +17,8 @@ from skylike.neighbors.engine.candidates import (
     select,
 )
 from skylike.neighbors.engine.faiss_tiles import faiss_candidates
-from skylike.neighbors.engine.replaced import replace_lists
 from skylike.neighbors.engine.product_band import Piece, ProductBand
+from skylike.neighbors.engine.replaced import replace_lists
 from skylike.neighbors.engine.rescore import Lists, Settled, settle
 from skylike.neighbors.engine.search_plan import MAXIMUM_K, SearchPlan
 from skylike.neighbors.engine.vectors import Block, BlockReader, StagedVectors
