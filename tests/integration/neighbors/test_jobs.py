@@ -1,8 +1,9 @@
 """Many processes, one run: parts, claims, who finishes, what nobody may do meanwhile."""
 
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,18 @@ def done_shards(connection: Connection, run_id: int) -> list[int]:
     found = store_lists.fetch_finished_shards(connection, run_id)
     connection.rollback()
     return sorted(found)
+
+
+def wait_until_all_have_begun(connection: Connection, building: list[Future[BuildReport]]) -> None:
+    """Wait for builds that cannot finish yet: one that came later would begin another run."""
+    joined = sa.text(
+        "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database"
+        " WHERE d.datname = current_database() AND locktype = 'advisory' AND mode = 'ShareLock'"
+    )
+    while connection.scalar(joined) < len(building):
+        assert not any(future.done() for future in building)
+        time.sleep(0.05)
+    connection.rollback()
 
 
 def runs(connection: Connection) -> list[tuple[int, str]]:
@@ -154,20 +167,29 @@ def test_build_on_a_changed_input_refuses_while_others_work_and_begins_anew_afte
 
 
 def test_builds_at_the_same_time_share_the_shards_and_one_of_them_finishes(
-    build: Callable[..., BuildReport], connection: Connection
+    build: Callable[..., BuildReport], engine: Engine, connection: Connection
 ):
-    with ThreadPoolExecutor(3) as pool:
-        reports = [future.result() for future in [pool.submit(build) for _ in range(3)]]
+    begun = build(share=Part(1, 2))
 
-    assert {report.run.run_id for report in reports} == {1}
+    with ThreadPoolExecutor(3) as pool, open_session(engine) as other:
+        assert claim_shard(other, begun.run.run_id, begun.shards - 1)
+        building = [pool.submit(build) for _ in range(3)]
+        wait_until_all_have_begun(connection, building)
+        release_shard(other, begun.run.run_id, begun.shards - 1)
+        reports = [future.result() for future in building]
+
+    assert {report.run.run_id for report in reports} == {begun.run.run_id}
     assert {report.run.state for report in reports} == {"published"}
-    assert sum(report.shards_here for report in reports) == reports[0].shards
+    assert sum(report.shards_here for report in reports) == begun.shards - begun.shards_here
     assert sum(report.verification is not None for report in reports) == 1
-    assert len(stored_lists(connection, 1)) == N
+    assert len(stored_lists(connection, begun.run.run_id)) == N
 
 
 def test_builds_that_find_all_shards_done_finish_the_run_once(
-    build: Callable[..., BuildReport], engine: Engine, monkeypatch: pytest.MonkeyPatch
+    build: Callable[..., BuildReport],
+    engine: Engine,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -177,8 +199,12 @@ def test_builds_that_find_all_shards_done_finish_the_run_once(
         with pytest.raises(KeyboardInterrupt):
             build()
 
-    with ThreadPoolExecutor(2) as pool:
-        reports = [future.result() for future in [pool.submit(build) for _ in range(2)]]
+    ((run_id, _),) = runs(connection)
+    with ThreadPoolExecutor(2) as pool, open_session(engine) as other:
+        with hold_finish(other, run_id):
+            building = [pool.submit(build) for _ in range(2)]
+            wait_until_all_have_begun(connection, building)
+        reports = [future.result() for future in building]
 
     assert sum(report.verification is not None for report in reports) == 1
     assert [report.shards_here for report in reports] == [0, 0]
