@@ -21,13 +21,14 @@ import torch
 
 from skylike.bands import CUTOUT_SIZE_PIX
 from skylike.devices import choose_device
-from skylike.embeddings import augment
+from skylike.embeddings.augmentation import views as augment
 from skylike.embeddings.checkpoint import TrainedEncoder
-from skylike.embeddings.moco import MomentumContrast
 from skylike.embeddings.prefetch import prefetch
 from skylike.embeddings.preprocess import Preprocessing, normalize, preprocessing_of, to_colors
-from skylike.embeddings.recipe import TrainRecipe, load_recipe
-from skylike.embeddings.train import TrainingFiles, train_encoder
+from skylike.embeddings.recipe import TrainRecipe
+from skylike.embeddings.recipes import load_recipe
+from skylike.embeddings.training.moco import MomentumContrast
+from skylike.embeddings.training.train import TrainingFiles, train_encoder
 from skylike.images.index import CutoutFile, CutoutIndex
 from skylike.images.read import iter_pixels
 

@@ -23,8 +23,9 @@ from skylike.catalog.object_ids import legacy_object_ids
 from skylike.devices import choose_device
 from skylike.embeddings.checkpoint import load_encoder
 from skylike.embeddings.compact import CompactBasis, Moments, default_components, unit_rows
-from skylike.embeddings.recipe import load_recipe, replace_fields
-from skylike.embeddings.train import TrainingFiles, train_encoder
+from skylike.embeddings.recipe import replace_fields
+from skylike.embeddings.recipes import load_recipe
+from skylike.embeddings.training.train import TrainingFiles, train_encoder
 from skylike.evaluation.examples import Scorer, judge_feedback
 from skylike.files import replaced_file
 from skylike.images.index import CutoutFile, CutoutIndex

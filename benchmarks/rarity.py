@@ -34,9 +34,9 @@ from skylike.bands import PIXEL_SCALE_ARCSEC
 from skylike.catalog.object_ids import legacy_object_ids
 from skylike.devices import choose_device
 from skylike.embeddings.checkpoint import TrainedEncoder, load_encoder
-from skylike.embeddings.moco import build_network
-from skylike.embeddings.recipe import load_recipe
-from skylike.embeddings.train import TrainingFiles, train_encoder
+from skylike.embeddings.recipes import load_recipe
+from skylike.embeddings.training.moco import build_network
+from skylike.embeddings.training.train import TrainingFiles, train_encoder
 from skylike.images.index import CutoutFile, CutoutIndex
 from skylike.images.pictures import decode_picture
 from skylike.neighbors.engine.search import NeighborSearch, SearchPlan

@@ -40,8 +40,8 @@ def train(  # noqa: PLR0917 - Typer's options
 ) -> None:
     """Train an encoder on the cutouts, without labels; a killed run goes on where it was."""
     from skylike.devices import choose_device
-    from skylike.embeddings.recipe import load_recipe
-    from skylike.embeddings.register import train_on_catalog
+    from skylike.embeddings.recipes import load_recipe
+    from skylike.embeddings.training.register import train_on_catalog
 
     chosen = load_recipe(
         recipe,

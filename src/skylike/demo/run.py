@@ -17,9 +17,10 @@ from skylike.demo.questions import QUESTIONS, Question, cone_around, pick_exampl
 from skylike.demo.store import check_no_other_survey, fetch_embedded
 from skylike.devices import choose_device
 from skylike.embeddings.extract import embed_galaxies
-from skylike.embeddings.recipe import TrainRecipe, load_recipe
-from skylike.embeddings.register import train_on_catalog
+from skylike.embeddings.recipe import TrainRecipe
+from skylike.embeddings.recipes import load_recipe
 from skylike.embeddings.store import activate_encoder, fetch_encoder, fetch_encoders
+from skylike.embeddings.training.register import train_on_catalog
 from skylike.errors import SkylikeError
 from skylike.evaluation.precision import ClassPrecision, class_precision
 from skylike.images.add import add_images

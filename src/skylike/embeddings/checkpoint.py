@@ -162,7 +162,7 @@ def load_encoder(path: Path, *, device: str = "cpu", sha256: str | None = None) 
     SettingsError
         The device is not there.
     """
-    from skylike.embeddings.moco import build_network  # noqa: PLC0415 - moco trains; only its network is used
+    from skylike.embeddings.training.moco import build_network  # noqa: PLC0415 - moco trains; only its network is used
 
     device = choose_device(device)
     if sha256 is not None and file_sha256(path) != sha256:

@@ -1,12 +1,11 @@
-"""How an encoder is trained, as data: named recipes, TOML files, overrides."""
+"""How an encoder is trained, as data: every choice is a field, checked when it is made."""
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 from skylike.bands import CROP_SIZE_PIX
 from skylike.embeddings.resnet import ARCHITECTURES, Stem
@@ -20,9 +19,9 @@ InputKind = Literal["flux", "rgb"]
 class AugmentRecipe:
     """What two views of a galaxy may differ in (paper order; gains go with the extinction).
 
-    The constants of the distributions are in :mod:`skylike.embeddings.augment`. A picture (rgb
-    cutout) has no flux: its reddening becomes a change of color at equal brightness, and its noise
-    is scaled by the slope that the asinh rendering has at each pixel.
+    The constants of the distributions are in :mod:`skylike.embeddings.augmentation`. A picture
+    (rgb cutout) has no flux: its reddening becomes a change of color at equal brightness, and its
+    noise is scaled by the slope that the asinh rendering has at each pixel.
     """
 
     extinction: bool = True
@@ -226,88 +225,6 @@ def _check_finite(recipe: TrainRecipe) -> None:
                 raise SettingsError(
                     f"recipe {recipe.name!r}: {prefix}{f.name} {value} is not a finite number"
                 )
-
-
-RECIPES: Final[Mapping[str, TrainRecipe]] = {
-    "paper": TrainRecipe(),
-    "small": TrainRecipe(
-        name="small",
-        architecture="resnet18",
-        width=0.5,
-        input="rgb",
-        bin_pix=2,
-        batch_size=64,
-        epochs=16.0,
-        learning_rate=0.02,
-        warmup_epochs=1.0,
-        queue=1024,
-        encoder_momentum=0.99,
-        projection_hidden=256,
-        projection_dimension=64,
-        normalization_groups=4,
-        augment=AugmentRecipe(
-            scale_min=0.8,
-            scale_max=1.25,
-            jitter_pix=3.0,
-            aperture_min_pix=12.0,
-            aperture_max_pix=40.0,
-            color=0.1,
-            brightness=0.4,
-        ),
-    ),
-}
-"""The recipes that ship: the paper's, and one for two minutes on two cores.
-
-``small`` is ours, chosen by trial on 3,000 simulated galaxies: mean over eight classes of
-precision@10 was 0.43 for the untrained network, 0.36 after 7 epochs with the paper's augmentations
-at learning rate 0.06 (the network tells galaxies by noise and surroundings), 0.50 with learning
-rate 0.01 and stronger gains and sizes, 0.51 with the aperture, 0.54 with a warm-up to 0.02, 0.57
-after 15 epochs. Half the width behind a finer stem, 3 times the color gain, temperature 0.1 with
-AdamW: all worse.
-"""
-
-
-def load_recipe(name_or_file: str, **overrides: object) -> TrainRecipe:
-    """Return a named recipe, or one read from a TOML file, with some values replaced.
-
-    A file holds keys of :class:`TrainRecipe`, those of :class:`AugmentRecipe` in a table
-    ``[augment]``, and may name the recipe that it starts from with ``base = "small"`` (default
-    ``paper``).
-
-    Parameters
-    ----------
-    overrides
-        Fields of :class:`TrainRecipe`; None leaves a field as it is.
-
-    Raises
-    ------
-    SettingsError
-        No such recipe or file, not TOML, an unknown key, or a value of the wrong type or range.
-    """
-    if name_or_file in RECIPES:
-        recipe = RECIPES[name_or_file]
-    elif name_or_file.endswith(".toml"):
-        recipe = _read_recipe(Path(name_or_file))
-    else:
-        raise SettingsError(
-            f"recipe {name_or_file!r} is unknown; use {', '.join(RECIPES)} or a file NAME.toml"
-        )
-    return replace_fields(recipe, {k: v for k, v in overrides.items() if v is not None})
-
-
-def _read_recipe(path: Path) -> TrainRecipe:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"recipe {path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"recipe {path}: not TOML ({error})") from error
-    base = values.pop("base", "paper")
-    if not isinstance(base, str) or base not in RECIPES:
-        raise SettingsError(
-            f"recipe {path}: base {base!r} is unknown; use one of {', '.join(RECIPES)}"
-        )
-    return replace_fields(RECIPES[base], {"name": path.stem, **values})
 
 
 def recipe_to_dict(recipe: TrainRecipe) -> dict[str, object]:

@@ -11,7 +11,7 @@ from skylike.embeddings import store
 from skylike.embeddings.checkpoint import file_sha256, load_encoder
 from skylike.embeddings.extract import embed_galaxies
 from skylike.embeddings.recipe import TrainRecipe, recipe_from_dict
-from skylike.embeddings.register import train_on_catalog
+from skylike.embeddings.training.register import train_on_catalog
 from skylike.errors import ConflictError, EmptyStageError, EncoderNotFoundError, SettingsError
 
 

@@ -5,13 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from skylike.embeddings.recipe import (
-    RECIPES,
-    TrainRecipe,
-    load_recipe,
-    recipe_from_dict,
-    recipe_to_dict,
-)
+from skylike.embeddings.recipe import TrainRecipe, recipe_from_dict, recipe_to_dict
+from skylike.embeddings.recipes import RECIPES, load_recipe
 from skylike.errors import SettingsError
 
 

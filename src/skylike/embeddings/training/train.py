@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skylike.embeddings import augment
+from skylike.embeddings.augmentation import views as augment
 from skylike.embeddings.checkpoint import (
     TRAINING_FORMAT,
     file_sha256,
@@ -33,7 +33,6 @@ from skylike.embeddings.checkpoint import (
     save_encoder,
     save_whole,
 )
-from skylike.embeddings.moco import MomentumContrast
 from skylike.embeddings.preprocess import (
     Preprocessing,
     center_crop,
@@ -44,7 +43,8 @@ from skylike.embeddings.preprocess import (
     to_colors,
 )
 from skylike.embeddings.recipe import TrainRecipe, recipe_from_dict, recipe_to_dict
-from skylike.embeddings.training_set import Positions, TrainingSet, choose_images
+from skylike.embeddings.training.moco import MomentumContrast
+from skylike.embeddings.training.training_set import Positions, TrainingSet, choose_images
 from skylike.errors import CheckpointError, TrainingError
 from skylike.files import replaced_file
 from skylike.images.index import CutoutIndex

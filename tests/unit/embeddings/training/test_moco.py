@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from skylike.embeddings.moco import MomentumContrast
 from skylike.embeddings.recipe import TrainRecipe, replace_fields
 from skylike.embeddings.resnet import set_normalization_groups
+from skylike.embeddings.training.moco import MomentumContrast
 
 TINY = replace_fields(
     TrainRecipe(),

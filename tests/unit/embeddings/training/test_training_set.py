@@ -11,7 +11,7 @@ import torch
 from cutout_factory import draw_cutouts, index_of, write_images
 from skylike.embeddings.preprocess import Preprocessing, to_canvas
 from skylike.embeddings.recipe import TrainRecipe
-from skylike.embeddings.training_set import TrainingSet, choose_images, epoch_order
+from skylike.embeddings.training.training_set import TrainingSet, choose_images, epoch_order
 from skylike.errors import EmptyStageError, SettingsError
 from skylike.images.index import CutoutFile, CutoutIndex
 

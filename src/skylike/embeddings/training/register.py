@@ -11,7 +11,7 @@ from skylike.embeddings import store
 from skylike.embeddings.preprocess import BANDS
 from skylike.embeddings.recipe import TrainRecipe, recipe_to_dict
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.train import (
+from skylike.embeddings.training.train import (
     TrainingFiles,
     TrainingOutcome,
     discard_state,
@@ -56,7 +56,7 @@ def train_on_catalog(
     ConflictError
         Another process trains an encoder of this name.
     EmptyStageError, CheckpointError, TrainingError
-        See :func:`skylike.embeddings.train.train_encoder`.
+        See :func:`skylike.embeddings.training.train.train_encoder`.
     """
     name = recipe.name if name is None else name
     is_file_name = bool(name) and Path(name).name == name and not name.startswith(".")

@@ -10,7 +10,7 @@ import scipy.stats
 import torch
 
 from cutout_factory import draw_cutouts
-from skylike.embeddings.augment import (
+from skylike.embeddings.augmentation.views import (
     EBV,
     FWHM_PER_SIGMA,
     NOISE_SIGMA,

@@ -16,10 +16,15 @@ import pytest
 import torch
 
 from cutout_factory import index_of
-from skylike.embeddings import train
 from skylike.embeddings.checkpoint import ENCODER_FORMAT, load_whole
 from skylike.embeddings.recipe import TrainRecipe
-from skylike.embeddings.train import TrainingFiles, discard_state, learning_rate_at, train_encoder
+from skylike.embeddings.training import train
+from skylike.embeddings.training.train import (
+    TrainingFiles,
+    discard_state,
+    learning_rate_at,
+    train_encoder,
+)
 from skylike.errors import CheckpointError, TrainingError
 from skylike.images.index import CutoutIndex
 from skylike.progress import SILENT
@@ -27,7 +32,7 @@ from skylike.progress import SILENT
 TRAIN = """
 import sys, pickle, torch
 from pathlib import Path
-from skylike.embeddings.train import TrainingFiles, train_encoder
+from skylike.embeddings.training.train import TrainingFiles, train_encoder
 torch.set_num_threads(1)
 index, recipe = pickle.load(open(sys.argv[1], "rb"))
 train_encoder(index, recipe, TrainingFiles(Path(sys.argv[2]), "tiny"), checkpoint_every_s=0.0)

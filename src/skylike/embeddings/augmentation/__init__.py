@@ -1,0 +1,1 @@
+"""Augmentation: what two views of one galaxy may differ in."""

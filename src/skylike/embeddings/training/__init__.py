@@ -1,0 +1,1 @@
+"""Training: images and a recipe go in, an encoder file comes out."""
