@@ -24,14 +24,14 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check schema clean
+.PHONY: help install demo test check schema encoder clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(STAMP) ## Install everything into .venv
 
-demo: install ## Simulate, load, train, search: the whole way in a few minutes
+demo: install ## Simulate, load, embed, search: the whole way in a few minutes
 	$(BIN)/skylike demo $(DEMO)
 
 test: install ## Run all tests (JOBS=2 at a time)
@@ -46,6 +46,22 @@ check: install ## Format, lint, types, layers, spelling
 
 schema: install ## Generate sql/schema.sql and docs/data-model.md
 	$(BIN)/python -m skylike.database.documents
+
+# The encoder that ships. Its simulated galaxies have a seed of their own: those of `skylike demo` are others.
+DATA ?= ../shared/data
+ENCODER_WORK := $(CURDIR)/build/encoder
+ENCODER_GALAXIES := 10000
+ENCODER_SEED := 20211030
+ENCODER := src/skylike/embeddings/shipped/default.pt
+ENCODER_PICTURES := $(DATA)/galaxy_zoo1/galaxy_zoo1.tar $(DATA)/decals_rings/decals_rings.tar
+
+encoder: install ## Train the encoder that ships, from DATA=../shared/data and simulation
+	@for file in $(ENCODER_PICTURES); do \
+	    [ -f "$$file" ] || { echo "$$file is not there; name its folder: make encoder DATA=FOLDER" >&2; exit 1; }; \
+	done
+	$(BIN)/skylike simulate --galaxies $(ENCODER_GALAXIES) --seed $(ENCODER_SEED) --output $(ENCODER_WORK)/simulation
+	SKYLIKE_HOME=$(ENCODER_WORK) $(BIN)/skylike encoder train --recipe default --half $(DEVICE:%=--device %) \
+	    $(ENCODER_PICTURES:%=--images %) --images $(ENCODER_WORK)/simulation/images --output $(ENCODER)
 
 clean: ## Remove .venv, builds and caches (no data)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

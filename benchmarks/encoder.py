@@ -1,14 +1,19 @@
-"""Images per second of each part of training and embedding, measured in one run.
+"""Images per second of each part of training, measured in one run.
 
-    python benchmarks/encoder.py [--recipe small] [--device cpu] [--batches 20] [--threads 2]
+    python benchmarks/encoder.py [--recipe small] [--device cpu] [--batch-size 64] [--threads 2]
+    python benchmarks/encoder.py --recipe paper --device cuda --batch-size 256 --precision bf16 \
+        --channels-last --batches 40
 
-Synthetic cutouts; prints JSON. What matters are the ratios: the whole training loop against the
-bare step (it adds augmentation), and embedding from disk against the bare forward pass.
+Synthetic cutouts; prints JSON. What matters are the ratios: the whole training loop (reading,
+augmenting, stepping, writing metrics) against the bare step on views that are there already. The
+bare step is measured before and after the loop, so that a machine whose speed drifts is seen.
+Embedding has a benchmark of its own, ``embed.py``.
 """
 
 import argparse
-import itertools
+import dataclasses
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,32 +26,36 @@ import torch
 
 from skylike.bands import CUTOUT_SIZE_PIX
 from skylike.devices import choose_device
-from skylike.embeddings.augmentation import views as augment
-from skylike.embeddings.checkpoint import TrainedEncoder
-from skylike.embeddings.prefetch import prefetch
-from skylike.embeddings.preprocess import Preprocessing, normalize, preprocessing_of, to_colors
+from skylike.embeddings.preprocess import preprocessing_of
 from skylike.embeddings.recipe import TrainRecipe
 from skylike.embeddings.recipes import load_recipe
-from skylike.embeddings.training.moco import MomentumContrast
-from skylike.embeddings.training.train import TrainingFiles, train_encoder
+from skylike.embeddings.training import training_set
+from skylike.embeddings.training.batch_views import BatchViews, make_views
+from skylike.embeddings.training.compilation import compile_networks
+from skylike.embeddings.training.objectives import make_objective
+from skylike.embeddings.training.optimizer import make_optimizer
+from skylike.embeddings.training.run_state import TrainingFiles, discard_state
+from skylike.embeddings.training.train import train_encoder
+from skylike.embeddings.training.training_set import TrainingSet
 from skylike.images.index import CutoutFile, CutoutIndex
-from skylike.images.read import iter_pixels
 
-WARM_UP = 2
+WARM_UP = 3
 """Calls before the clock starts: kernels are chosen and memory is taken in the first."""
+
+IN_MEMORY = 1 << 50
+"""Bytes that all images fit in."""
 
 
 def rate(call: Callable[[], object], images: int, *, device: str, batches: int) -> float:
-    """Return images per second of a call that handles ``images`` of them: the median call."""
-    seconds = []
+    """Return images per second of a call that handles ``images`` of them."""
+    start = 0.0
     for number in range(WARM_UP + batches):
-        start = time.perf_counter()
+        if number == WARM_UP:
+            start = time.perf_counter()
         call()
         if device != "cpu":
             torch.cuda.synchronize(device)
-        if number >= WARM_UP:
-            seconds.append(time.perf_counter() - start)
-    return images / float(np.median(seconds))
+    return batches * images / (time.perf_counter() - start)
 
 
 def write_cutouts(path: Path, n: int) -> CutoutIndex:
@@ -66,54 +75,92 @@ def write_cutouts(path: Path, n: int) -> CutoutIndex:
     return CutoutIndex(ids, ids, np.ones_like(ids), ids, unknown[:, 0], unknown, {1: file_one})
 
 
-def measure_parts(recipe: TrainRecipe, device: str, batches: int) -> dict[str, float]:
-    """Measure augmentation, the bare training step and the bare forward pass on random canvases."""
-    b, preprocessing = recipe.batch_size, preprocessing_of(recipe)
-    generator = torch.Generator(device).manual_seed(0)
-    size = preprocessing.canvas_size
-    canvas = torch.rand(b, 3, size, size, device=device).half()
-    unknown = torch.full((b, 3), float("nan"), device=device)
-    torch.manual_seed(0)
-    model = MomentumContrast(recipe, torch.Generator().manual_seed(0)).to(device)
-    optimizer = torch.optim.SGD(model.query_encoder.parameters(), lr=1e-3, momentum=0.9)
-
-    def view() -> torch.Tensor:
-        draws = augment.draw(unknown[:, 0], unknown, recipe.augment, generator=generator)
-        pixels = augment.apply(canvas, draws, preprocessing, kind="flux", generator=generator)
-        return normalize(to_colors(pixels, "flux", preprocessing), preprocessing)
-
-    views = view(), view()
-
-    def step() -> None:
-        model.update_key_encoder()
-        outcome = model(*views, generator)
-        optimizer.zero_grad(set_to_none=True)
-        outcome.loss.backward()
-        optimizer.step()
-        model.enqueue(outcome.keys)
-
-    network = model.query_encoder.eval()
-
-    @torch.inference_mode()
-    def forward() -> None:
-        network.features(views[0])
-
-    found = {
-        "augmentation, views": rate(view, b, device=device, batches=batches),
-        "forward": rate(forward, b, device=device, batches=batches),
-    }
-    model.train()
-    return found | {"training step": rate(step, b, device=device, batches=batches)}
+def forget(path: Path) -> None:
+    """Ask the system to drop what it holds of a file in memory, where it knows how."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure_loop(index: CutoutIndex, recipe: TrainRecipe, device: str, folder: Path) -> float:
-    """Measure a whole epoch of training after the images are in memory, files and all."""
-    files = TrainingFiles(folder, "benchmark")
-    train_encoder(index, recipe, files, device=device)
-    stamps = _StepClock()
-    files.state.unlink()
-    train_encoder(index, recipe, files, device=device, progress=stamps)
-    return float(recipe.batch_size / np.median(np.diff(stamps.times)))
+def measure_reading(index: CutoutIndex, recipe: TrainRecipe) -> dict[str, float]:
+    """Measure cutouts from the disk to shuffled batches of float16 in memory."""
+    images = TrainingSet(
+        index, preprocessing_of(recipe), memory_bytes=streaming_bytes(index, recipe)
+    )
+    steps = range(images.steps_per_epoch(recipe.batch_size))
+    found = {}
+    forget(index.files[1].path)
+    for state in ("cold", "warm"):
+        start = time.perf_counter()
+        for _ in images.batches(recipe.batch_size, seed=0, steps=steps):
+            pass
+        found[f"reading, {state}"] = len(steps) * recipe.batch_size / (time.perf_counter() - start)
+    return found
+
+
+def streaming_bytes(index: CutoutIndex, recipe: TrainRecipe) -> int:
+    """Return room for two windows of a quarter of the images, so that they do not all fit."""
+    return len(index) // 4 * 2 * 2 * 3 * preprocessing_of(recipe).canvas_size ** 2
+
+
+@dataclasses.dataclass
+class Parts:
+    """What a step is made of, to be called by itself."""
+
+    index: CutoutIndex
+    recipe: TrainRecipe
+    device: str
+    batches: int
+
+    def __post_init__(self) -> None:
+        """Read one batch and make the objective."""
+        torch.manual_seed(0)
+        self.objective = make_objective(self.recipe, torch.Generator().manual_seed(0))
+        self.objective.to(self.device)
+        self.optimizer = make_optimizer(self.objective.trained_parameters(), self.recipe)
+        if self.recipe.compile:
+            compile_networks(self.objective, self.device)
+        self.images = TrainingSet(self.index, preprocessing_of(self.recipe), memory_bytes=IN_MEMORY)
+        (self.batch,) = self.images.batches(self.recipe.batch_size, seed=0, steps=range(1))
+        self.inputs = self.augment()
+
+    def augment(self) -> BatchViews:
+        """Make the views of the batch."""
+        return make_views(
+            self.batch,
+            self.images,
+            self.recipe,
+            self.images.preprocessing,
+            count=self.objective.views,
+            device=self.device,
+        )
+
+    def step(self) -> float:
+        """Take one step on views that are there."""
+        self.objective.before_step(0.0)
+        step = self.objective(self.inputs.views, self.inputs.generator)
+        loss = float(step.loss.detach())
+        self.optimizer.zero_grad(set_to_none=True)
+        step.loss.backward()
+        self.optimizer.step()
+        self.objective.after_step(step)
+        return loss
+
+    def rate_of(self, call: Callable[[], object]) -> float:
+        """Return the images per second of one of these."""
+        self.objective.train()
+        return rate(call, self.recipe.batch_size, device=self.device, batches=self.batches)
+
+
+def measure_loop(parts: Parts, folder: Path, *, memory_bytes: int) -> float:
+    """Measure the training of one epoch, files and all, from the end of its first steps on."""
+    training_set.MEMORY_BYTES = memory_bytes
+    files, clock = TrainingFiles(folder, "benchmark"), _StepClock()
+    train_encoder(parts.index, parts.recipe, files, device=parts.device, progress=clock)
+    discard_state(files)
+    elapsed = clock.times[-1] - clock.times[WARM_UP - 1]
+    return parts.recipe.batch_size * (len(clock.times) - WARM_UP) / elapsed
 
 
 class _StepClock:
@@ -142,20 +189,43 @@ class _StepClock:
         self.times.append(time.perf_counter())
 
 
-def measure_embedding(index: CutoutIndex, recipe: TrainRecipe, device: str) -> float:
-    """Measure cutouts from the disk to unit rows."""
-    torch.manual_seed(0)
-    network = MomentumContrast(recipe, torch.Generator().manual_seed(0)).query_encoder
-    preprocessing: Preprocessing = preprocessing_of(recipe)
-    encoder = TrainedEncoder(network.to(device).eval(), recipe, preprocessing, device)
-    batches = prefetch(iter_pixels(index, batch_size=recipe.batch_size, kind="flux"))
-    for _, pixels in itertools.islice(batches, WARM_UP):
-        encoder.embed(pixels, "flux")
-    start, done = time.perf_counter(), 0
-    for positions, pixels in batches:
-        encoder.embed(pixels, "flux")
-        done += len(positions)
-    return done / (time.perf_counter() - start)
+def measure(parts: Parts, folder: Path) -> dict[str, float]:
+    """Run all measurements: images per second."""
+    found = measure_reading(parts.index, parts.recipe)
+    found["augmenting, all views of an image"] = parts.rate_of(parts.augment)
+    found["bare step, before"] = parts.rate_of(parts.step)
+    found["loop, images in memory"] = measure_loop(parts, folder, memory_bytes=IN_MEMORY)
+    found["loop, images from disk"] = measure_loop(
+        parts, folder, memory_bytes=streaming_bytes(parts.index, parts.recipe)
+    )
+    found["bare step, after"] = parts.rate_of(parts.step)
+    return found
+
+
+def ratios(found: dict[str, float]) -> dict[str, float]:
+    """Return what the issue asks of the numbers."""
+    step = 2 / (1 / found["bare step, before"] + 1 / found["bare step, after"])
+    return {
+        "loop in memory / bare step": found["loop, images in memory"] / step,
+        "loop from disk / bare step": found["loop, images from disk"] / step,
+        "reading, warm / bare step": found["reading, warm"] / step,
+        "augmenting / bare step": found["augmenting, all views of an image"] / step,
+    }
+
+
+def choose_recipe(options: argparse.Namespace) -> TrainRecipe:
+    """Return the recipe with what the options say; the queue takes whole batches."""
+    recipe = load_recipe(options.recipe)
+    b = options.batch_size or recipe.batch_size
+    return load_recipe(
+        options.recipe,
+        epochs=1.0,
+        batch_size=b,
+        queue=max(recipe.queue // b, 1) * b,
+        precision=options.precision,
+        compile=options.compile or None,
+        channels_last=options.channels_last or None,
+    )
 
 
 def main() -> None:
@@ -163,29 +233,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", default="small")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-size", type=int, default=None)
+    parser.add_argument("--precision", choices=["float32", "bf16"], default=None)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--batches", type=int, default=20)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    recipe = load_recipe(options.recipe, epochs=1.0)
+    recipe = choose_recipe(options)
     with tempfile.TemporaryDirectory() as folder:
-        n = recipe.batch_size * options.batches
+        n = recipe.batch_size * max(options.batches, 4 * WARM_UP)
         index = write_cutouts(Path(folder) / "cutouts.h5", n)
-        found = measure_parts(recipe, device, options.batches)
-        found["training loop"] = measure_loop(index, recipe, device, Path(folder))
-        found["embedding from disk"] = measure_embedding(index, recipe, device)
-    ratios = {
-        "training loop / training step": found["training loop"] / found["training step"],
-        "embedding / forward": found["embedding from disk"] / found["forward"],
-    }
+        found = measure(Parts(index, recipe, device, options.batches), Path(folder))
     report = {
         "recipe": recipe.name,
-        "device": device,
+        "network": f"{recipe.architecture}, width {recipe.width:g}",
+        "objective": recipe.objective,
+        "device": torch.cuda.get_device_name(device) if device != "cpu" else device,
         "threads": options.threads,
         "batch": recipe.batch_size,
+        "precision": recipe.precision,
+        "compile": recipe.compile,
+        "channels_last": recipe.channels_last,
         "images_per_second": {name: round(value, 1) for name, value in found.items()},
-        "ratios": {name: round(value, 3) for name, value in ratios.items()},
+        "ratios": {name: round(value, 3) for name, value in ratios(found).items()},
     }
     print(json.dumps(report, indent=2))
 

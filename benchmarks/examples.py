@@ -25,7 +25,8 @@ from skylike.embeddings.checkpoint import load_encoder
 from skylike.embeddings.compact import CompactBasis, Moments, default_components, unit_rows
 from skylike.embeddings.recipe import replace_fields
 from skylike.embeddings.recipes import load_recipe
-from skylike.embeddings.training.train import TrainingFiles, train_encoder
+from skylike.embeddings.training.run_state import TrainingFiles
+from skylike.embeddings.training.train import train_encoder
 from skylike.evaluation.examples import Scorer, judge_feedback
 from skylike.files import replaced_file
 from skylike.images.index import CutoutFile, CutoutIndex

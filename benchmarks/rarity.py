@@ -33,10 +33,12 @@ from scipy.stats import rankdata
 from skylike.bands import PIXEL_SCALE_ARCSEC
 from skylike.catalog.object_ids import legacy_object_ids
 from skylike.devices import choose_device
-from skylike.embeddings.checkpoint import TrainedEncoder, load_encoder
+from skylike.embeddings.checkpoint import load_encoder
+from skylike.embeddings.encoder import TrainedEncoder
 from skylike.embeddings.recipes import load_recipe
-from skylike.embeddings.training.moco import build_network
-from skylike.embeddings.training.train import TrainingFiles, train_encoder
+from skylike.embeddings.heads import build_network
+from skylike.embeddings.training.run_state import TrainingFiles
+from skylike.embeddings.training.train import train_encoder
 from skylike.images.index import CutoutFile, CutoutIndex
 from skylike.images.pictures import decode_picture
 from skylike.neighbors.engine.search import NeighborSearch, SearchPlan

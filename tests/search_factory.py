@@ -15,7 +15,7 @@ from cdshealpix.nested import lonlat_to_healpix
 from sqlalchemy import Engine
 
 from skylike.database.copy import copy_into, halfvec_column
-from skylike.embeddings import store, store_publication, store_vectors
+from skylike.embeddings import store, store_compact, store_publication
 from skylike.embeddings.compact import default_components, fit, project
 
 EMBEDDED_AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -199,15 +199,13 @@ def insert_compact(engine: Engine, encoder_id: int, *, components: int | None = 
         basis = fit([vectors], dimension=record.dimension, components=components)
         record = dataclasses.replace(record, compact_components=components)
         compact, slack = project(vectors, basis)
-        store_vectors.begin_compact_staging(connection, record)
-        store_vectors.stage_compact(connection, record, ids, compact)
+        store_compact.begin_compact_staging(connection, record)
+        store_compact.stage_compact(connection, record, ids, compact)
         store_publication.publish_compact(
             connection, record, merge=False, without=np.empty(0, np.int32)
         )
-        store_publication.record_basis(connection, record, basis, slack=slack)
-        connection.execute(
-            sa.text("UPDATE skylike.encoder SET embedded_at = :at WHERE encoder_id = :id"),
-            {"at": EMBEDDED_AT, "id": encoder_id},
+        store_publication.record_basis(
+            connection, record, basis, slack=slack, published_at=EMBEDDED_AT
         )
 
 

@@ -36,11 +36,12 @@ from skylike.catalog.plan import LoadOptions
 from skylike.database.copy import driver_connection, halfvec_column
 from skylike.database.engine import make_engine
 from skylike.database.server import owner_url
-from skylike.embeddings import store, store_publication, store_vectors
+from skylike.embeddings import store, store_publication, store_staging, store_vectors
 from skylike.embeddings.compact import Moments, default_components
-from skylike.embeddings.extract import SHARD_ROWS, stage_compact_vectors
+from skylike.embeddings.extract import SHARD_ROWS
+from skylike.embeddings.publish import show_vectors, stage_compact_vectors
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.store_vectors import Shard
+from skylike.embeddings.store_staging import Shard
 from skylike.images.rows import CutoutRows, FileDescription
 from skylike.images.store import fetch_cutout_index, write_cutouts
 from skylike.settings import load_settings
@@ -140,7 +141,7 @@ def load_embeddings(
     """Stage all embeddings in shards, and some of them raw."""
     cutout_of = cutout_ids(engine, ids)
     with engine.begin() as connection:
-        as_of = store_vectors.begin_staging(connection, record)
+        as_of = store_staging.begin_staging(connection, record)
         connection.execute(sa.text("DROP TABLE IF EXISTS skylike.benchmark_raw"))
         columns = "encoder_id, galaxy_id, embedding, cutout_id, is_inverted, embedded_at"
         connection.execute(
@@ -156,9 +157,9 @@ def load_embeddings(
         with times.step("embeddings", len(block)):
             for first in range(0, len(block), SHARD_ROWS):
                 rows = slice(first, first + SHARD_ROWS)
-                shard = Shard(ids[some][rows], cutout_of[some][rows], block[rows], False, ids[:0])
+                shard = Shard(ids[some][rows], cutout_of[some][rows], block[rows])
                 with engine.begin() as connection:
-                    store_vectors.stage_shard(connection, record, shard, as_of=as_of)
+                    store_staging.stage_shard(connection, record, shard, as_of=as_of)
         if number % RAW_EVERY == 0:
             copy_raw(engine, record, ids[some], block, times)
     with engine.begin() as connection:
@@ -220,13 +221,20 @@ def publish(
     none = np.empty(0, dtype=np.int32)
     with times.step("compact vectors", len(vectors)):
         slack = stage_compact_vectors(engine, record, basis, none, staged_only=False)
-    with times.step("publication", len(vectors)), engine.begin() as connection:
-        store_publication.publish_vectors(connection, record, without=none)
-        store_publication.publish_compact(connection, record, merge=False, without=none)
-        store_publication.record_basis(connection, record, basis, slack=slack)
-    with times.step("analyze", len(vectors)):
-        store_publication.analyze_vectors(engine, record)
+    with times.step("publication", len(vectors)):
+        with engine.begin() as connection:
+            published_at = store_staging.wait_for_cutouts(connection)
+        show_vectors(
+            engine,
+            record,
+            basis,
+            none,
+            slack=slack,
+            published_at=published_at,
+            is_new_basis=True,
+        )
     with engine.begin() as connection:
+        store_staging.drop_staging(connection, record)
         store_publication.activate_if_none_is(connection, record)
     return replace(record, compact_slack=slack)
 

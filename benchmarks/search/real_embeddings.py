@@ -28,7 +28,7 @@ def embed_cutouts(engine: Engine, encoder: str | None, *, device: str) -> npt.ND
     with engine.begin() as connection:
         record = fetch_encoder_to_embed(connection, encoder)
         index = fetch_cutout_index(connection)
-    network = load_encoder(record.checkpoint, device=device, sha256=record.checkpoint_sha256)
+    network = load_encoder(record.network_file, device=device, sha256=record.checkpoint_sha256)
     rows = [
         network.embed(pixels, kind, invert_pictures=True)
         for kind in ("flux", "rgb")

@@ -20,21 +20,32 @@ def demo(
     ] = Path("demo-output"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 1,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train",
+            help="Train an encoder on the simulated galaxies (recipe small) instead of using the "
+            "one that ships with skylike.",
+        ),
+    ] = False,
 ) -> None:
-    """Simulate a survey, load it, train, embed, find neighbors, and ask three questions.
+    """Simulate a survey, load it, embed, find neighbors, and ask three questions.
 
     The database keeps running afterwards. Run again to go on after an interruption.
     """
-    from skylike.demo.run import run_demo
+    from skylike.demo.run import DemoOptions, run_demo
 
     db.start(port=None)
     report = run_demo(
         session.engine(),
-        galaxies=galaxies,
-        output=output,
-        home=session.settings().home,
-        device=device or session.settings().device,
-        seed=seed,
+        DemoOptions(
+            galaxies=galaxies,
+            output=output,
+            home=session.settings().home,
+            device=device or session.settings().device,
+            seed=seed,
+            train=train,
+        ),
         tell=lambda words: typer.secho(words, bold=True, err=True),
         progress=session.progress(),
     )
@@ -65,6 +76,7 @@ def _show_precision(report: "DemoReport") -> None:
         f"\nPrecision@10 by class, {report.n_galaxies:,} galaxies, each asked for its 10",
         bold=True,
     )
+    typer.echo(f"By the {report.encoder}.")
     typer.echo(f"{'class':<16}{'galaxies':>10}{'precision':>12}{'chance':>10}{'times':>8}")
     for row in report.precision:
         times = row.precision / row.chance if row.chance else float("nan")

@@ -1,5 +1,6 @@
 """``skylike embed``: Turn cutouts into embeddings."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,17 +8,50 @@ import typer
 from skylike_cli import session
 
 if TYPE_CHECKING:
-    from skylike.embeddings.extract import EmbedReport
+    from skylike.embeddings.extract import EmbedOutcome, EmbedReport
+
+
+class _Layer(StrEnum):
+    FEATURES = "features"
+    PROJECTION = "projection"
+    BOTH = "both"
+
+
+class _Precision(StrEnum):
+    FLOAT32 = "float32"
+    BF16 = "bf16"
 
 
 def embed(
+    *,
     encoder: Annotated[
-        str | None, typer.Option(help="Encoder; default: the active or only one.")
+        str | None,
+        typer.Option(
+            help="Encoder; default: the active or only one, else the one that ships with skylike."
+        ),
+    ] = None,
+    layer: Annotated[
+        _Layer | None,
+        typer.Option(
+            help="What to fill: the encoder, its projection (encoder NAME-projection), or both "
+            "in one pass of the network."
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    precision: Annotated[
+        _Precision, typer.Option(help="What the network computes in; bf16 is for GPUs.")
+    ] = _Precision.FLOAT32,
     batch_size: Annotated[
         int, typer.Option(help="Images that go through the network together.")
     ] = 256,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Embed the I-th of N parts only, as a task of an array."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Dask scheduler (tcp://host:port, or its file)."),
+    ] = None,
     components: Annotated[
         int | None, typer.Option(help="Principal components in a compact vector.")
     ] = None,
@@ -26,21 +60,58 @@ def embed(
         typer.Option("--invert-pictures", help="Let a flux encoder take pictures, approximately."),
     ] = False,
 ) -> None:
-    """Embed all galaxies that are new or whose cutout has changed, and publish them together."""
-    from skylike.devices import choose_device
-    from skylike.embeddings.extract import embed_galaxies
+    """Embed all galaxies that are new or whose cutout has changed, and publish them together.
 
-    report = embed_galaxies(
-        session.engine(),
-        encoder,
-        device=choose_device(device or session.settings().device),
+    A killed run goes on where it was. Several processes may embed with one encoder at the same
+    time: they share the work, and the last one publishes.
+    """
+    from skylike.devices import choose_device
+    from skylike.embeddings.extract import EmbedOptions, embed_layers
+    from skylike.jobs.shares import choose_share
+
+    share = choose_share(shard, scheduler)
+    wanted = device or session.settings().device
+    if not scheduler:  # the workers of a cluster have devices of their own
+        wanted = choose_device(wanted)
+    options = EmbedOptions(
         batch_size=batch_size,
-        components=components,
         invert_pictures=invert_pictures,
+        precision=precision.value,
+        components=components,
+    )
+    outcome = embed_layers(
+        session.engine(),
+        _enter_shipped(encoder) or encoder,
+        layer=layer.value if layer else None,
+        device=wanted,
+        options=options,
+        share=share,
         progress=session.progress(),
     )
-    for line in _sentences(report):
+    for line in _lines(outcome):
         typer.echo(line)
+
+
+def _lines(outcome: "EmbedOutcome") -> list[str]:
+    if not outcome.reports:
+        return [
+            f"{outcome.n_here:,} galaxies embedded here; {outcome.n_left:,} are left to other "
+            "processes, the last of which publishes (`skylike embed` without --shard does both)."
+        ]
+    return [line for report in outcome.reports for line in _sentences(report)]
+
+
+def _enter_shipped(encoder: str | None) -> str | None:
+    """Enter the encoder that ships if it is to be used, say so, and return its name."""
+    from skylike.embeddings import shipped
+
+    folder = session.settings().home / "encoders"
+    entered = shipped.enter_if_needed(session.engine(), folder, encoder)
+    if entered is None:
+        return None
+    why = "No encoder was trained: " if encoder is None else ""
+    typer.echo(f"{why}using {entered.name!r}, which ships with skylike.", err=True)
+    return entered.name
 
 
 def _sentences(report: "EmbedReport") -> list[str]:

@@ -15,6 +15,7 @@ from skylike_cli import (
     demo,
     embed,
     encoder,
+    evaluate,
     images,
     label,
     neighbors,
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 
 
-for group in (db, catalog, images, encoder, neighbors, label):
+for group in (db, catalog, images, encoder, neighbors, label, evaluate):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 app.command()(demo.demo)
 app.command()(embed.embed)

@@ -61,10 +61,10 @@ def build(
 
     Several processes may build the same lists at the same time: they share the work.
     """
+    from skylike.jobs.shares import choose_share
     from skylike.neighbors.build import NeighborSettings, build_neighbors
     from skylike.neighbors.engine.faiss_library import choose_search_device
     from skylike.neighbors.engine.search import SearchPlan
-    from skylike.neighbors.job import choose_share
 
     settings = NeighborSettings(k=k, band=band if window else None, width=width if window else None)
     share = choose_share(shard, scheduler)

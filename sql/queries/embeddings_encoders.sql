@@ -4,7 +4,8 @@
 -- Plan: a scan of the (short) table; the counts come from the planner's statistics, which the embedding
 -- stage refreshes when it publishes.
 SELECT e.encoder_id, e.name, e.architecture, e.width, e.dimension, e.input, e.bands, e.pixel_scale, e.crop_pix,
-       e.preprocessing, e.training, e.checkpoint, e.checkpoint_sha256, e.is_active, e.created_at,
+       e.preprocessing, e.training, e.checkpoint, e.checkpoint_sha256, e.layer, e.source, e.origin,
+       e.is_active, e.created_at,
        e.compact_components, e.compact_slack, e.embedded_at,
        coalesce((
            SELECT c.reltuples::bigint

@@ -123,6 +123,8 @@ def test_own_survey_when_loaded_as_in_the_readme_then_ends_in_a_votable(demo_mac
         lines.index(next(line for line in lines if line.startswith("skylike catalog load"))) :
     ]
     ra, dec = machine_position(demo_machine)
+    with Image.open(demo_machine.folder / "demo-output" / "ring.png") as picture:
+        picture.convert("RGB").save(machine.folder / "my-galaxy.jpg")
 
     for line in own:
         arguments = shlex.split(line.replace("13:29:52.7 +47:11:43", f"{ra} {dec}"))[1:]
@@ -166,7 +168,14 @@ def test_demo_when_run_then_shows_three_answers_with_sql_and_precision(demo_mach
         with Image.open(demo_machine.folder / "demo-output" / f"{kind}.png") as sheet:
             assert min(sheet.size) > 300
     assert "Precision@10 by class" in output
+    assert "By the encoder 'default' that ships with skylike, trained without labels on" in output
     assert "skylike db stop" in output
+
+
+def test_encoder_when_the_demo_has_run_then_is_the_one_that_ships(demo_machine):
+    encoders = demo_machine.sql("SELECT name, source, is_active FROM encoder")
+
+    assert encoders == [["default", "shipped", "t"]]
 
 
 def test_demo_when_run_again_then_does_nothing_twice(demo_machine):

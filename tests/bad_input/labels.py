@@ -131,7 +131,7 @@ CASES = [
     BadInput(
         "label: suggestions without an encoder",
         ("label", "suggest", "ring"),
-        r"no encoder is active; train one with `skylike encoder train`",
+        r"no encoder is active; no galaxy has an image yet: run `skylike images add`",
     ),
     BadInput(
         "label: suggestions by the million",
@@ -146,7 +146,7 @@ CASES = [
     BadInput(
         "label: trained without an encoder",
         ("label", "train", "ring"),
-        r"no encoder is active; train one with `skylike encoder train`",
+        r"no encoder is active; no galaxy has an image yet: run `skylike images add`",
     ),
     BadInput(
         "label: trained against a negative number of galaxies",

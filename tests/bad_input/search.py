@@ -134,7 +134,7 @@ CASES = [
     BadInput(
         "search before anything was made",
         ("search", "--vector", "{folder}/good.npy"),
-        r"no encoder is active; train one with `skylike encoder train`",
+        r"no encoder is active; no galaxy has an image yet: run `skylike images add`",
         _vectors,
     ),
     BadInput(
@@ -314,7 +314,7 @@ CASES = [
     BadInput(
         "the rarest before anything was made",
         ("search", "--rarest"),
-        r"no encoder is active; train one with `skylike encoder train`",
+        r"no encoder is active; no galaxy has an image yet: run `skylike images add`",
     ),
     BadInput(
         "the rarest by an unknown encoder",

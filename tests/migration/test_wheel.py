@@ -47,6 +47,15 @@ def test_wheel_when_built_then_holds_the_same_files_as_the_checkout(unpacked: Pa
     assert names(unpacked / "skylike" / "_schema" / part) == names(schema_root() / part)
 
 
+def test_wheel_when_built_then_holds_the_encoder_that_ships(unpacked: Path):
+    folder = Path("skylike", "embeddings", "shipped")
+    ours = schema_root() / "src" / folder / "default.pt"
+    if not ours.is_file():
+        pytest.skip("this checkout has no default.pt; `make encoder` makes it")
+
+    assert (unpacked / folder / "default.pt").read_bytes() == ours.read_bytes()
+
+
 def test_wheel_when_unpacked_then_holds_our_packages_only(unpacked: Path):
     tops = {path.name for path in unpacked.iterdir()}
 

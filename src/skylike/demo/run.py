@@ -1,4 +1,4 @@
-"""Run the whole job: simulate, load, train, embed, neighbors, and ask three questions."""
+"""Run the whole job: simulate, load, embed, neighbors, and ask three questions."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +16,11 @@ from skylike.database.engine import connect
 from skylike.demo.questions import QUESTIONS, Question, cone_around, pick_example
 from skylike.demo.store import check_no_other_survey, fetch_embedded
 from skylike.devices import choose_device
+from skylike.embeddings import shipped
 from skylike.embeddings.extract import embed_galaxies
 from skylike.embeddings.recipe import TrainRecipe
 from skylike.embeddings.recipes import load_recipe
-from skylike.embeddings.store import activate_encoder, fetch_encoder, fetch_encoders
+from skylike.embeddings.store import EncoderRecord, activate_encoder, fetch_encoders
 from skylike.embeddings.training.register import train_on_catalog
 from skylike.errors import SkylikeError
 from skylike.evaluation.precision import ClassPrecision, class_precision
@@ -39,11 +40,35 @@ from skylike.simulation.truth import read_truth
 SURVEY: Final = "simulation"
 """Survey that the demo's galaxies are loaded into."""
 
-ENCODER: Final = "demo"
-"""Encoder that the demo trains."""
+TRAINED: Final = "demo"
+"""Encoder that the demo trains where it is asked to."""
 
 RESULTS: Final = 10
 """Galaxies in each answer: they fit a screen, and retrieval papers report precision@10."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What a demo is asked to do."""
+
+    galaxies: int
+    """How many to simulate."""
+
+    output: Path
+    """Folder for the survey's files and the contact sheets."""
+
+    home: Path
+    """Data folder, for the encoder and scratch files."""
+
+    device: str = "auto"
+    """As torch names it, or auto."""
+
+    seed: int = 1
+    """Of the simulation."""
+
+    train: bool = False
+    """Train an encoder on the demo's own cutouts, by the recipe ``small``; otherwise the one that
+    ships is used."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,9 @@ class DemoReport:
     n_galaxies: int
     """Galaxies with an embedding."""
 
+    encoder: str
+    """The encoder that was used, in words."""
+
 
 @dataclass
 class _Stages:
@@ -92,12 +120,8 @@ class _Stages:
 
 def run_demo(
     engine: Engine,
+    options: DemoOptions,
     *,
-    galaxies: int,
-    output: Path,
-    home: Path,
-    device: str = "auto",
-    seed: int = 1,
     tell: Callable[[str], None] = lambda _words: None,
     progress: Progress = SILENT,
 ) -> DemoReport:
@@ -107,12 +131,6 @@ def run_demo(
 
     Parameters
     ----------
-    galaxies
-        How many to simulate.
-    output
-        Folder for the survey's files and the contact sheets.
-    home
-        Data folder, for the encoder and scratch files.
     tell
         Called with a sentence when a stage begins.
 
@@ -124,9 +142,15 @@ def run_demo(
         A stage failed.
     """
     stages = _Stages(tell)
+    home = options.home
     check_no_other_survey(engine, SURVEY)
-    with stages.stage("simulate", f"Simulate {galaxies:,} galaxies with known classes"):
-        survey = simulate(output / "survey", galaxies=galaxies, seed=seed, progress=progress)
+    with stages.stage("simulate", f"Simulate {options.galaxies:,} galaxies with known classes"):
+        survey = simulate(
+            options.output / "survey",
+            galaxies=options.galaxies,
+            seed=options.seed,
+            progress=progress,
+        )
     with stages.stage("load", "Load the catalog and the cutouts"):
         load_file(engine, survey.catalog, options=LoadOptions(survey=SURVEY), progress=progress)
         added = add_images(
@@ -134,51 +158,69 @@ def run_demo(
         )
         for sentence in refusals(added):
             raise SkylikeError(sentence)
-    with stages.stage("train", "Train an encoder on the cutouts, without labels"):
-        _train_once(engine, galaxies, home=home, device=device, progress=progress)
-    with stages.stage("embed", "Embed every galaxy"):
-        embedded = embed_galaxies(engine, ENCODER, device=choose_device(device), progress=progress)
+    encoder = _choose_encoder(engine, options, stages, progress)
+    with stages.stage("embed", f"Embed every galaxy with the {_in_words(encoder)}"):
+        embedded = embed_galaxies(
+            engine, encoder.name, device=choose_device(options.device), progress=progress
+        )
         with engine.begin() as connection:
-            activate_encoder(connection, ENCODER)
+            activate_encoder(connection, encoder.name)
     with stages.stage(
         "neighbors", "Find the 999 most similar galaxies of each, within 0.5 mag in r"
     ):
-        if embedded.n_new or not _has_fresh_lists(engine):
+        if embedded.n_new or not _has_fresh_lists(engine, encoder):
             build_neighbors(
                 engine,
-                ENCODER,
+                encoder.name,
                 settings=NeighborSettings(),
                 work_folder=home / "jobs",
                 progress=progress,
             )
     with stages.stage("search", "Ask three questions"):
-        truth, vectors = fetch_embedded(engine, ENCODER, read_truth(survey.truth))
-        answers = tuple(_ask(engine, truth, question, output) for question in QUESTIONS)
+        truth, vectors = fetch_embedded(engine, encoder.name, read_truth(survey.truth))
+        answers = tuple(_ask(engine, truth, question, options.output) for question in QUESTIONS)
     precision = class_precision(vectors, truth["class"].to_pylist(), k=RESULTS)
-    return DemoReport(answers, tuple(precision), stages.seconds, truth.num_rows)
+    return DemoReport(answers, tuple(precision), stages.seconds, truth.num_rows, _in_words(encoder))
 
 
-def _train_once(
-    engine: Engine, galaxies: int, *, home: Path, device: str, progress: Progress
-) -> None:
+def _choose_encoder(
+    engine: Engine, options: DemoOptions, stages: _Stages, progress: Progress
+) -> EncoderRecord:
+    if not options.train:
+        return shipped.enter(engine, options.home / "encoders")
+    with stages.stage("train", "Train an encoder on the cutouts, without labels"):
+        return _train_once(engine, options, progress)
+
+
+def _train_once(engine: Engine, options: DemoOptions, progress: Progress) -> EncoderRecord:
     with connect(engine) as connection:
-        if any(record.name == ENCODER for record in fetch_encoders(connection)):
-            return
-    train_on_catalog(
+        for record in fetch_encoders(connection):
+            if record.name == TRAINED:
+                return record
+    return train_on_catalog(
         engine,
-        _recipe_for(galaxies),
-        folder=home / "encoders",
-        name=ENCODER,
-        device=choose_device(device),
+        _recipe_for(options.galaxies),
+        folder=options.home / "encoders",
+        name=TRAINED,
+        device=choose_device(options.device),
         progress=progress,
     )
 
 
-def _has_fresh_lists(engine: Engine) -> bool:
+def _in_words(encoder: EncoderRecord) -> str:
+    images = encoder.training.get("images")
+    learned = f"trained without labels on {images:,} images" if isinstance(images, int) else ""
+    if encoder.source == "shipped":
+        origin = f"encoder {encoder.name!r} that ships with skylike"
+    else:
+        origin = f"encoder {encoder.name!r} of this demo"
+    return f"{origin}, {learned}" if learned else origin
+
+
+def _has_fresh_lists(engine: Engine, encoder: EncoderRecord) -> bool:
     """Tell whether lists are published that nothing has outdated: a kill may come before those."""
     with connect(engine) as connection:
-        encoder_id = fetch_encoder(connection, ENCODER).encoder_id
-        for run in fetch_runs(connection, encoder_id=encoder_id):
+        for run in fetch_runs(connection, encoder_id=encoder.encoder_id):
             if run.state == "published":
                 changes = fetch_changes(connection, run)
                 return not changes.new_embeddings and not changes.changed_galaxies

@@ -50,6 +50,20 @@ class Moments:
         self._sum += unit.sum(axis=0)
         self._products += unit.T @ unit
 
+    def pack(self) -> bytes:
+        """Return the sums as bytes: float64, the sum and the upper triangle of the products."""
+        upper = self._products[np.triu_indices(len(self._sum))]
+        return np.concatenate([self._sum, upper]).tobytes()
+
+    def add_packed(self, packed: bytes, *, n: int) -> None:
+        """Take in what :meth:`pack` gave of other sums, over n vectors of the same dimension."""
+        values, d = np.frombuffer(packed), len(self._sum)
+        products = np.zeros((d, d))
+        products[np.triu_indices(d)] = values[d:]
+        self.n += n
+        self._sum += values[:d]
+        self._products += products + np.triu(products, 1).T
+
     def basis(self, components: int) -> CompactBasis:
         """Return mean and principal axes of what was taken in (at least one vector)."""
         mean = self._sum / self.n

@@ -1,81 +1,40 @@
 """Embed galaxies: cutouts stream through an encoder into shards, published all at once."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import logging
 
-import numpy as np
-import numpy.typing as npt
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
-from skylike.embeddings import store, store_publication, store_vectors
-from skylike.embeddings.checkpoint import TrainedEncoder, load_encoder
-from skylike.embeddings.compact import CompactBasis, Moments, default_components, project
-from skylike.embeddings.prefetch import prefetch
+from skylike.embeddings import store, store_pending, store_staging
+from skylike.embeddings.checkpoint import load_encoder
+from skylike.embeddings.embed_job import (
+    EmbedOptions,
+    EmbedOutcome,
+    EmbedReport,
+    LayerChoice,
+    check_components,
+    choose_encoders,
+)
+from skylike.embeddings.embed_shards import ShardWork, embed_shards
+from skylike.embeddings.publish import publish_staged, report_published
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.store_vectors import Shard
-from skylike.errors import EmptyStageError, SettingsError
-from skylike.images.index import CutoutIndex
-from skylike.images.read import iter_pixels
-from skylike.images.store import fetch_cutout_index
+from skylike.embeddings.store_locks import hold_publication, join_work
+from skylike.embeddings.store_pending import SHARD_ROWS, Sight
+from skylike.images.store import fetch_files
+from skylike.jobs.shares import Cluster, Part, load_dask_client
+from skylike.jobs.store_sessions import SharedSession, open_session
 from skylike.progress import SILENT, Progress
 
-SHARD_ROWS = 1024
-"""Galaxies staged at a time: what a kill loses. 4 MB of the paper's vectors."""
+__all__ = [
+    "SHARD_ROWS",
+    "EmbedOptions",
+    "EmbedOutcome",
+    "EmbedReport",
+    "embed_galaxies",
+    "embed_layers",
+]
 
-NEW_BASIS_SHARE = 0.2
-"""When more than this share of the embeddings is new, the principal axes are computed again. The
-bound of compact distances holds for any basis; only its tightness suffers meanwhile."""
-
-_NO_GALAXIES = np.empty(0, dtype=np.int32)
-
-
-@dataclass(frozen=True)
-class EmbedReport:
-    """What a run of :func:`embed_galaxies` did."""
-
-    encoder: str
-    """Name of the encoder."""
-
-    n_new: int
-    """Galaxies embedded and published, new or again, those staged by a run that was killed
-    included."""
-
-    n_total: int
-    """Galaxies that have an embedding now."""
-
-    n_removed: int
-    """Embeddings taken away: the galaxy's image is gone, or its new one shows nothing."""
-
-    n_degenerate: int
-    """Galaxies without one because their image shows nothing or the network gives no direction."""
-
-    n_pictures_left: int
-    """Galaxies that an encoder of flux passed by because they have a picture only."""
-
-    n_inverted: int
-    """Pictures turned into fluxes, in this run."""
-
-    components: int
-    """m of the compact vectors."""
-
-    explained: float
-    """Fraction of the variance within these components."""
-
-    slack: float
-    """Of the compact vectors."""
-
-    is_new_basis: bool
-    """Were the principal axes computed again?"""
-
-    was_activated: bool
-    """Did this run make the encoder the active one?"""
-
-
-@dataclass
-class _Tally:
-    degenerate: npt.NDArray[np.int32]
-    n_inverted: int = 0
+logger = logging.getLogger(__name__)
 
 
 def embed_galaxies(
@@ -88,238 +47,138 @@ def embed_galaxies(
     invert_pictures: bool = False,
     progress: Progress = SILENT,
 ) -> EmbedReport:
+    """Embed every galaxy that has no embedding of its present cutout, in this process, and publish.
+
+    :func:`embed_layers` with one layer: that of the encoder. Parameters and errors are its own.
+    """
+    options = EmbedOptions(
+        batch_size=batch_size, components=components, invert_pictures=invert_pictures
+    )
+    outcome = embed_layers(engine, name, device=device, options=options, progress=progress)
+    return outcome.reports[0]
+
+
+def embed_layers(
+    engine: Engine,
+    name: str | None = None,
+    *,
+    layer: LayerChoice | None = None,
+    device: str = "cpu",
+    options: EmbedOptions | None = None,
+    share: Part | Cluster | None = None,
+    progress: Progress = SILENT,
+) -> EmbedOutcome:
     """Embed every galaxy that has no embedding of its present cutout, and publish.
 
     Of a galaxy that has both a flux cutout and a picture, the fluxes are taken: they are not
     clipped, and an encoder of color renders them by the rule it was trained with.
 
+    An embedding that was killed goes on where it was when it is called again. Any number of
+    processes, on any number of machines, may embed with the same encoder at the same time: they
+    share the work, and one of them publishes.
+
     Parameters
     ----------
     name
         Encoder; None takes the active one, or the only one there is.
-    batch_size
-        Images that go through the network together.
-    components
-        m of the compact vectors; None takes :func:`default_components`. A change computes a new
-        basis.
-    invert_pictures
-        Let an encoder of flux take pictures; their embeddings are marked.
+    layer
+        What to fill: ``features``, ``projection`` (of encoder NAME, as encoder NAME-projection,
+        entered where it is new), or ``both`` in one pass of the network. None takes the layer that
+        the encoder has.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; with a cluster, that of its workers.
+    share
+        None: embed all that no other process does, and return when it is published. A part: embed
+        the shards of that part, and return; who does the last one of all publishes. A cluster: let
+        its workers embed, and publish.
 
     Raises
     ------
     EncoderNotFoundError, SettingsError
-        See :func:`skylike.embeddings.store.fetch_encoder_to_embed`; or a number is out of range.
+        See :func:`skylike.embeddings.store.fetch_encoder_to_embed`; or a number is out of range, or
+        the network has no such layer.
     CheckpointError
         The encoder's file is missing, damaged or another one.
     EmptyStageError
         No galaxy has a cutout that the encoder can use, or none gave an embedding.
     ConflictError
-        Another process embeds with this encoder.
+        What is staged was computed in another precision.
     ImageFileError
         A file of cutouts is gone or damaged; what is staged is kept for the next run.
+    ClusterError
+        The cluster cannot be reached, or its workers do not survive.
     """
-    if batch_size < 1:
-        raise SettingsError(f"--batch-size {batch_size} is not above 0")
+    options = options or EmbedOptions()
+    if isinstance(share, Cluster):
+        load_dask_client().check_scheduler(share)
     with connect(engine) as connection:
         record = store.fetch_encoder_to_embed(connection, name)
-    if components is not None and not 1 <= components <= record.dimension:
-        raise SettingsError(
-            f"--components {components}: encoder {record.name!r} allows 1 to {record.dimension}"
-        )
-    with store.hold_lock(engine, "embed", record.name):
-        with connect(engine) as connection:  # another run may have published before we had the lock
-            record = store.fetch_encoder(connection, record.name)
-        encoder = load_encoder(record.checkpoint, device=device, sha256=record.checkpoint_sha256)
-        tally = _stage(engine, record, encoder, batch_size, invert_pictures, progress)
-        return _publish(engine, record, tally, components, progress)
-
-
-def _stage(
-    engine: Engine,
-    record: EncoderRecord,
-    encoder: TrainedEncoder,
-    batch_size: int,
-    invert_pictures: bool,
-    progress: Progress,
-) -> _Tally:
-    with_pictures = record.input == "rgb" or invert_pictures
-    with engine.begin() as connection:
-        as_of = store_vectors.begin_staging(connection, record)
-    with engine.begin() as connection:
-        pending = store_vectors.fetch_pending_cutouts(
-            connection, record, with_pictures=with_pictures
-        )
-        index = fetch_cutout_index(connection, with_galaxy_only=True)
-    index = index.take(np.isin(index.cutout_id, pending))
-    tally = _Tally(_NO_GALAXIES)
-    with progress.task("embedding", total=len(index), unit="galaxies") as task:
-        for shard in _shards(index, encoder, batch_size):
-            with engine.begin() as connection:
-                store_vectors.stage_shard(connection, record, shard, as_of=as_of)
-            tally.degenerate = np.concatenate([tally.degenerate, shard.degenerate])
-            tally.n_inverted += len(shard.galaxy_id) if shard.is_inverted else 0
-            task.advance(len(shard.galaxy_id) + len(shard.degenerate))
-    return tally
-
-
-def _shards(index: CutoutIndex, encoder: TrainedEncoder, batch_size: int) -> Iterator[Shard]:
-    for kind in ("flux", "rgb"):
-        held: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]] = []
-        for positions, pixels in prefetch(iter_pixels(index, batch_size=batch_size, kind=kind)):
-            rows = encoder.embed(pixels, kind, invert_pictures=True).astype(np.float16)
-            held.append((positions, rows))
-            if sum(len(p) for p, _ in held) >= SHARD_ROWS:
-                yield _shard(index, held, is_inverted=kind == "rgb" and encoder.input == "flux")
-                held = []
-        if held:
-            yield _shard(index, held, is_inverted=kind == "rgb" and encoder.input == "flux")
-
-
-def _shard(
-    index: CutoutIndex,
-    held: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]],
-    *,
-    is_inverted: bool,
-) -> Shard:
-    positions = np.concatenate([p for p, _ in held])
-    vectors = np.concatenate([v for _, v in held])
-    is_good = vectors.any(axis=1)
-    good = positions[is_good]
-    return Shard(
-        galaxy_id=index.galaxy_id[good],
-        cutout_id=index.cutout_id[good],
-        vectors=vectors[is_good],
-        is_inverted=is_inverted,
-        degenerate=index.galaxy_id[positions[~is_good]],
+    encoder = load_encoder(
+        record.network_file,
+        device="cpu" if isinstance(share, Cluster) else device,
+        sha256=record.checkpoint_sha256,
+        precision=options.precision,
     )
+    records = choose_encoders(engine, record, encoder, layer)
+    check_components(records, options.components)
+    with open_session(engine) as session:
+        with join_work(session, records):
+            work = _begin(session, records, options)
+            with session.begin():
+                pending = store_pending.count_pending(session, work.sight)
+            with progress.task("embedding", total=sum(pending.values()), unit="galaxies") as task:
+                if isinstance(share, Cluster):
+                    from skylike.embeddings.embed_cluster import (  # noqa: PLC0415 - Dask is an extra
+                        embed_on_cluster,
+                    )
+
+                    n_here = embed_on_cluster(
+                        engine, session, work, pending, share, device=device, task=task
+                    )
+                else:
+                    mine = {s: n for s, n in pending.items() if share is None or share.owns(s)}
+                    task.skip(sum(pending.values()) - sum(mine.values()))
+                    n_here = embed_shards(SharedSession(session), work, encoder, mine, task=task)
+            with session.begin():
+                n_left = sum(store_pending.count_pending(session, work.sight).values())
+        logger.info("%d galaxies embedded here, %d left to others", n_here, n_left)
+        if n_left:
+            return EmbedOutcome(n_here, n_left, ())
+        reports = [_publish(engine, session, record, options, progress) for record in records]
+    return EmbedOutcome(n_here, 0, tuple(reports))
+
+
+def _begin(
+    session: Connection, records: tuple[EncoderRecord, ...], options: EmbedOptions
+) -> ShardWork:
+    """Make the staging tables where they are missing, and fix what there is to embed."""
+    with_pictures = records[0].input == "rgb" or options.invert_pictures
+    with session.begin():
+        as_of = min([store_staging.begin_staging(session, record) for record in records])
+        for record in records:
+            store_staging.check_precision(session, record, options.precision)
+        files = fetch_files(session)
+    return ShardWork(Sight(records, as_of, with_pictures=with_pictures), files, options)
 
 
 def _publish(
     engine: Engine,
+    session: Connection,
     record: EncoderRecord,
-    tally: _Tally,
-    components: int | None,
+    options: EmbedOptions,
     progress: Progress,
 ) -> EmbedReport:
-    with engine.begin() as connection:
-        without = store_vectors.fetch_outlived(connection, record, tally.degenerate)
-        n_new, n_kept = store_vectors.count_vectors(connection, record, without=without)
-        old_basis = store.fetch_compact_basis(connection, record.encoder_id)
-        left = 0
-        if record.input == "flux" and not tally.n_inverted:
-            left = store_vectors.count_galaxies_with_pictures_only(connection)
-    if n_new + n_kept == 0:
-        raise EmptyStageError(_why_nothing(record, tally, left))
-    wanted = components or record.compact_components or default_components(record.dimension)
-    basis = old_basis
-    if (
-        basis is None
-        or n_new > NEW_BASIS_SHARE * (n_new + n_kept)
-        or len(basis.directions) != wanted
-    ):
-        basis = _fit(engine, record, wanted, n_new + n_kept, without, progress)
-    is_new_basis = basis is not old_basis
-    record = replace(record, compact_components=len(basis.directions))
-    if n_new or len(without) or is_new_basis:
-        record = _publish_with_basis(engine, record, basis, without, is_new_basis=is_new_basis)
-    with engine.begin() as connection:
-        store_vectors.drop_staging(connection, record)
-        n_total = store_vectors.count_published(connection, record)
-        was_activated = store_publication.activate_if_none_is(connection, record)
-    return EmbedReport(
-        encoder=record.name,
-        n_new=n_new,
-        n_total=n_total,
-        n_removed=len(without),
-        n_degenerate=len(tally.degenerate),
-        n_pictures_left=left,
-        n_inverted=tally.n_inverted,
-        components=len(basis.directions),
-        explained=float(basis.explained_variance.sum()),
-        slack=record.compact_slack or 0.0,
-        is_new_basis=is_new_basis,
-        was_activated=was_activated,
-    )
-
-
-def _publish_with_basis(
-    engine: Engine,
-    record: EncoderRecord,
-    basis: CompactBasis,
-    without: npt.NDArray[np.int32],
-    *,
-    is_new_basis: bool,
-) -> EncoderRecord:
-    """Make compact vectors and show everything at once; return the record with its slack."""
-    slack = stage_compact_vectors(engine, record, basis, without, staged_only=not is_new_basis)
-    if not is_new_basis:
-        slack = max(slack, record.compact_slack or 0.0)
-    with engine.begin() as connection:
-        store_publication.publish_vectors(connection, record, without=without)
-        store_publication.publish_compact(
-            connection, record, merge=not is_new_basis, without=without
+    """Publish, unless another process that found all shards done has done so."""
+    with hold_publication(session, record):
+        with session.begin():
+            record = store.fetch_encoder(session, record.name)
+            is_staged = store_staging.has_staging(session, record)
+        if not is_staged:
+            return report_published(engine, record)
+        return publish_staged(
+            engine,
+            record,
+            components=options.components,
+            invert_pictures=options.invert_pictures,
+            progress=progress,
         )
-        store_publication.record_basis(connection, record, basis, slack=slack)
-    store_publication.analyze_vectors(engine, record)
-    return replace(record, compact_slack=slack)
-
-
-def _why_nothing(record: EncoderRecord, tally: _Tally, pictures_left: int) -> str:
-    if len(tally.degenerate):
-        return (
-            f"none of {len(tally.degenerate):,} cutouts gave encoder {record.name!r} an embedding; "
-            "look at them with `skylike images info`, or train the encoder again"
-        )
-    if pictures_left:
-        return (
-            f"encoder {record.name!r} sees fluxes and the {pictures_left:,} galaxies have "
-            "pictures only; use an encoder with rgb input, or give --invert-pictures"
-        )
-    return "no galaxy has a cutout; run `skylike images add` first"
-
-
-def _fit(
-    engine: Engine,
-    record: EncoderRecord,
-    components: int,
-    n: int,
-    without: npt.NDArray[np.int32],
-    progress: Progress,
-) -> CompactBasis:
-    moments = Moments(record.dimension)
-    with progress.task("principal components", total=n, unit="galaxies") as task:
-        for ids, vectors in store_vectors.iter_vectors(
-            engine, record, staged_only=False, without=without
-        ):
-            moments.add(vectors)
-            task.advance(len(ids))
-    return moments.basis(components)
-
-
-def stage_compact_vectors(
-    engine: Engine,
-    record: EncoderRecord,
-    basis: CompactBasis,
-    without: npt.NDArray[np.int32],
-    *,
-    staged_only: bool,
-) -> float:
-    """Write compact vectors to their staging table; return their slack.
-
-    Parameters
-    ----------
-    without
-        Galaxies whose published embedding will go.
-    staged_only
-        Leave the published embeddings aside: their compact vectors stay.
-    """
-    slack = 0.0
-    with engine.begin() as connection:
-        store_vectors.begin_compact_staging(connection, record)
-        for ids, vectors in store_vectors.iter_vectors(
-            engine, record, staged_only=staged_only, without=without
-        ):
-            compact, own_slack = project(vectors, basis)
-            slack = max(slack, own_slack)
-            store_vectors.stage_compact(connection, record, ids, compact)
-    return slack

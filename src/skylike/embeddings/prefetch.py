@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -13,11 +13,11 @@ _POLL_S = 0.2
 """How often a full buffer looks whether its reader has gone."""
 
 
-def prefetch(items: Iterable[T], *, depth: int = 2) -> Iterator[T]:
+def prefetch(items: Iterable[T], *, depth: int = 2) -> Generator[T, None, None]:
     """Yield the items of an iterable that a thread reads up to ``depth`` items ahead.
 
-    An exception of the iterable is raised here, in its place. Leaving the loop early ends the
-    thread.
+    An exception of the iterable is raised here, in its place. Closing the generator ends the thread
+    and waits for it.
     """
     buffer: _Buffer[T] = queue.Queue(maxsize=depth)
     stop = threading.Event()

@@ -1,69 +1,28 @@
 """How an encoder is trained, as data: every choice is a field, checked when it is made."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from skylike.bands import CROP_SIZE_PIX
-from skylike.embeddings.resnet import ARCHITECTURES, Stem
+from skylike.embeddings.augmentation.recipe import AugmentRecipe
+from skylike.embeddings.recipe_checks import check_recipe
+from skylike.embeddings.resnet import Stem
 from skylike.errors import SettingsError
+
+Precision = Literal["float32", "bf16"]
+"""What the networks of a training run compute in."""
 
 InputKind = Literal["flux", "rgb"]
 """What a network sees: nanomaggies in g, r, z, or the colors of the Legacy viewer."""
 
+RenderingName = Literal["legacy_asinh", "released_asinh"]
+"""Keys of :data:`skylike.images.render.RENDERINGS`."""
 
-@dataclass(frozen=True)
-class AugmentRecipe:
-    """What two views of a galaxy may differ in (paper order; gains go with the extinction).
 
-    The constants of the distributions are in :mod:`skylike.embeddings.augmentation`. A picture
-    (rgb cutout) has no flux: its reddening becomes a change of color at equal brightness, and its
-    noise is scaled by the slope that the asinh rendering has at each pixel.
-    """
-
-    extinction: bool = True
-    """Remove the object's own Galactic extinction and add that of a drawn E(B-V) (paper)."""
-
-    rotation: bool = True
-    """Flip each axis with probability 1/2, rotate by U(0, 360) degrees (paper)."""
-
-    scale_min: float = 0.9
-    """Smallest factor of the size (paper)."""
-
-    scale_max: float = 1.1
-    """Largest factor of the size (paper)."""
-
-    psf_blur: bool = True
-    """Blur each band to a drawn PSF, where that is wider than the object's own (paper)."""
-
-    jitter_pix: float = 7.0
-    """Shift of the center, uniform in +-this on each axis, in pixels of 0.262 arcsec (paper)."""
-
-    aperture_min_pix: float = 0.0
-    """Smallest radius of a circle around the center outside of which a view fades into the sky, in
-    pixels of 0.262 arcsec, drawn evenly in the logarithm for each view; 0 is none (paper: none).
-    Section 3 of the paper names foreground and background objects that draw similarity away: what
-    lies far out differs between two views, so that the network cannot tell galaxies by their
-    surroundings."""
-
-    aperture_max_pix: float = 0.0
-    """Largest radius of that circle."""
-
-    noise: bool = True
-    """Add Gaussian noise to each band up to a drawn level, where that is above the object's own
-    (paper)."""
-
-    color: float = 0.0
-    """Natural log of the largest gain on each band, drawn uniformly; 0 is none (paper: none).
-    Section 3 of the paper suggests stronger augmentations to steer what similarity means: this one
-    takes weight off color."""
-
-    brightness: float = 0.0
-    """Natural log of the largest gain on all bands together, drawn uniformly; 0 is none (paper:
-    none)."""
+ObjectiveName = Literal["moco", "in_batch", "dino"]
+"""Keys of :data:`skylike.embeddings.training.objectives.OBJECTIVES`."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +49,10 @@ class TrainRecipe:
     input: InputKind = "flux"
     """What the network sees (paper: its list of steps has no RGB rendering)."""
 
+    rendering: RenderingName = "legacy_asinh"
+    """How flux becomes color where ``input`` is ``rgb``: the formula of the Legacy viewer, or that
+    of the released code, which differs from it by mistake."""
+
     crop_pix: int = CROP_SIZE_PIX
     """Side of the crop that the network sees, in pixels of 0.262 arcsec (paper)."""
 
@@ -105,6 +68,10 @@ class TrainRecipe:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """SGD (inferred)."""
 
+    decay_only_weights: bool = False
+    """Spare biases and batch normalization the weight decay, as Chen et al. 2020 (SimCLR) and Caron
+    et al. 2021 do (inferred: no)."""
+
     learning_rate: float = 0.03
     """Before the schedule (inferred: the default of the released code)."""
 
@@ -118,14 +85,44 @@ class TrainRecipe:
     """Linear rise of the learning rate, before its half cosine down to zero (inferred: none). The
     cosine is stepped with every batch; the released code steps it once an epoch."""
 
+    objective: ObjectiveName = "moco"
+    """What the network is trained to do with the views of a galaxy: momentum contrast with a queue
+    (paper), ``in_batch`` contrast, or ``dino``, self-distillation without negatives."""
+
     queue: int = 262_144
-    """K, the number of negative keys (paper); a multiple of the batch."""
+    """K, the number of negative keys of ``moco`` (paper); a multiple of the batch."""
 
     encoder_momentum: float = 0.996
-    """Of the key encoder's moving average (inferred)."""
+    """Of the moving average that is the key encoder of ``moco`` or the teacher of ``dino``
+    (inferred)."""
+
+    encoder_momentum_final: float = 0.0
+    """What that momentum rises to by half a cosine over the run; 0 keeps it constant (inferred).
+    Caron et al. 2021 end at 1."""
 
     temperature: float = 0.2
-    """tau of the contrastive loss (inferred; also MoCo v2's own, Chen et al. 2020)."""
+    """tau of the contrastive loss (inferred; also MoCo v2's own, Chen et al. 2020), or of the
+    student of ``dino`` (there 0.1)."""
+
+    decoupled: bool = False
+    """Leave the positive pair out of the denominator of ``in_batch`` (Yeh et al. 2022): small
+    batches learn faster (paper: it has no such loss)."""
+
+    prototypes: int = 4096
+    """Outputs that student and teacher of ``dino`` agree on. Ours; Caron et al. 2021 use 65,536 for
+    the million images of ImageNet."""
+
+    teacher_temperature: float = 0.04
+    """Of the teacher of ``dino``: lower than the student's, which sharpens (Caron et al. 2021)."""
+
+    center_momentum: float = 0.9
+    """Of the mean of the teacher's outputs that ``dino`` subtracts (Caron et al. 2021)."""
+
+    projection_layers: int = 2
+    """Linear layers of the projection head (inferred; 3 in ``dino`` as published)."""
+
+    projection_normalized: bool = False
+    """Batch normalization after each hidden layer of the head (inferred: none)."""
 
     projection_hidden: int = 2048
     """Hidden units of the projection head (inferred)."""
@@ -134,11 +131,26 @@ class TrainRecipe:
     """Length of the projected vectors (paper, section 3)."""
 
     normalization_groups: int = 8
-    """Groups of a batch that have batch statistics of their own: the paper's 8 GPUs, on one
-    device."""
+    """Groups of a batch that have batch statistics of their own: the paper's 8 GPUs, on any number
+    of devices that divides it. 1 is statistics of the whole batch, of all devices together."""
+
+    precision: Precision = "float32"
+    """``bf16`` computes the networks in bfloat16 where torch holds that safe, and losses in float32
+    (inferred: float32)."""
+
+    channels_last: bool = False
+    """Lay out images with the channels innermost, which tensor cores ask for; the values are the
+    same (ours)."""
+
+    compile: bool = False
+    """Let torch.compile fuse the networks: a minute more at the start (ours)."""
 
     galaxies: int = 0
     """Use at most this many images, drawn by the seed; 0 uses all (paper: 3.5 million)."""
+
+    uniform_in: str = ""
+    """Column of the catalog over whose range the images are taken evenly, such as ``mag_z`` (paper);
+    needs ``galaxies``. Empty takes them as they come."""
 
     seed: int = 13_579
     """Of weights, order, augmentations, queue (inferred)."""
@@ -154,77 +166,7 @@ class TrainRecipe:
         SettingsError
             A value is out of range, with the name of its field.
         """
-        _check_choices(self)
-        _check_ranges(self)
-
-
-def _check_choices(recipe: TrainRecipe) -> None:
-    choices: dict[str, tuple[str | int, ...]] = {
-        "architecture": ARCHITECTURES,
-        "stem": get_args(Stem),
-        "input": ("flux", "rgb"),
-        "optimizer": ("sgd", "adamw"),
-        "bin_pix": (1, 2, 4),
-    }
-    for name, allowed in choices.items():
-        value = getattr(recipe, name)
-        if value not in allowed:
-            raise SettingsError(
-                f"recipe {recipe.name!r}: {name} {value!r} is not one of "
-                f"{', '.join(map(str, allowed))}"
-            )
-
-
-def _check_ranges(recipe: TrainRecipe) -> None:
-    r = recipe
-    _check_finite(recipe)
-    wrong = {
-        "momentum must be in [0, 1)": not 0 <= r.momentum < 1,
-        "weight_decay must not be negative": r.weight_decay < 0,
-        "warmup_epochs must not be negative": r.warmup_epochs < 0,
-        "projection_hidden and projection_dimension must be above 0": (
-            r.projection_hidden < 1 or r.projection_dimension < 1
-        ),
-        "name must not be empty or hold a path": not r.name or Path(r.name).name != r.name,
-        "width must be above 0 and at most 4": not 0 < r.width <= 4,
-        "batch_size must be at least 2": r.batch_size < 2,
-        "epochs must be above 0": not r.epochs > 0,
-        "learning_rate must be above 0": not r.learning_rate > 0,
-        "temperature must be above 0": not r.temperature > 0,
-        "encoder_momentum must be in [0, 1)": not 0 <= r.encoder_momentum < 1,
-        "queue must be a positive multiple of batch_size": r.queue < 1
-        or r.queue % r.batch_size != 0,
-        "batch_size must be a multiple of normalization_groups, with two images in each group": (
-            r.normalization_groups < 1
-            or r.batch_size % r.normalization_groups != 0
-            or r.batch_size // r.normalization_groups < 2
-        ),
-        "crop_pix must be in 32..152 and a multiple of 2 * bin_pix": (
-            not 32 <= r.crop_pix <= 152 or r.crop_pix % (2 * r.bin_pix) != 0
-        ),
-        "augment.aperture_min_pix must be at most aperture_max_pix, and both 0 or above 0": (
-            not 0 <= r.augment.aperture_min_pix <= r.augment.aperture_max_pix
-            or (r.augment.aperture_min_pix == 0) != (r.augment.aperture_max_pix == 0)
-        ),
-        "augment.scale_min must be above 0 and at most scale_max": (
-            not 0 < r.augment.scale_min <= r.augment.scale_max
-        ),
-        "galaxies must not be negative": r.galaxies < 0,
-        "seed must be in 0..2^31": not 0 <= r.seed < 2**31,
-    }
-    for rule, is_broken in wrong.items():
-        if is_broken:
-            raise SettingsError(f"recipe {r.name!r}: {rule}; run `skylike encoder train --help`")
-
-
-def _check_finite(recipe: TrainRecipe) -> None:
-    for part, prefix in ((recipe, ""), (recipe.augment, "augment.")):
-        for f in dataclasses.fields(part):
-            value = getattr(part, f.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise SettingsError(
-                    f"recipe {recipe.name!r}: {prefix}{f.name} {value} is not a finite number"
-                )
+        check_recipe(self)
 
 
 def recipe_to_dict(recipe: TrainRecipe) -> dict[str, object]:

@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional
 from typing_extensions import override
 
+from skylike.embeddings.normalization import GroupedBatchNorm2d
 from skylike.errors import SettingsError
 
 Stem = Literal["standard", "strided", "small"]
@@ -39,54 +39,6 @@ ARCHITECTURES: Final = tuple(_LAYOUTS)
 
 _CHANNELS_STEP: Final = 8
 """Channels are a multiple of this: CPU and GPU kernels work in blocks of 8 or 16 channels."""
-
-
-class GroupedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization whose statistics, in training, are those of groups of the batch.
-
-    Row i belongs to group ``i % groups``. It stands for the separate statistics that each GPU has
-    in He et al. 2020 (MoCo, section 3.3): with those of the whole batch the network tells the
-    positive key by the statistics that it shares with the query. With ``groups`` 1, or in
-    evaluation, it is
-    ``BatchNorm2d``; parameters and buffers are the same ones.
-    """
-
-    groups: int = 1
-
-    @override
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.groups == 1:
-            return super().forward(input)
-        b, c, h, w = input.shape
-        g = self.groups
-        if b % g:
-            raise SettingsError(f"a batch of {b} does not divide into {g} groups of normalization")
-        assert self.running_mean is not None  # noqa: S101 - always tracked here
-        assert self.running_var is not None  # noqa: S101
-        assert self.num_batches_tracked is not None  # noqa: S101
-        mean, variance = self.running_mean.repeat(g), self.running_var.repeat(g)  # (g * c,)
-        output = functional.batch_norm(
-            input.reshape(b // g, g * c, h, w),
-            mean,
-            variance,
-            self.weight.repeat(g),
-            self.bias.repeat(g),
-            training=True,
-            momentum=self.momentum or 0.0,
-            eps=self.eps,
-        )
-        with torch.no_grad():
-            self.running_mean.copy_(mean.view(g, c).mean(0))
-            self.running_var.copy_(variance.view(g, c).mean(0))
-            self.num_batches_tracked.add_(1)
-        return output.reshape(b, c, h, w)
-
-
-def set_normalization_groups(network: nn.Module, groups: int) -> None:
-    """Set the groups of every :class:`GroupedBatchNorm2d` in a network."""
-    for module in network.modules():
-        if isinstance(module, GroupedBatchNorm2d):
-            module.groups = groups
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:

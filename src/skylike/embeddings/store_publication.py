@@ -1,5 +1,6 @@
 """Publication: staged vectors become visible, those of one encoder all in one transaction."""
 
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -34,8 +35,18 @@ _COPIED: Final = tuple(
 """Columns of galaxy that embedding_compact repeats."""
 
 
-def publish_vectors(connection: Connection, record: EncoderRecord, *, without: GalaxyIds) -> None:
-    """Show the staged embeddings: attach them as the encoder's partition, or merge them into it."""
+def publish_vectors(
+    connection: Connection, record: EncoderRecord, *, without: GalaxyIds, published_at: datetime
+) -> None:
+    """Show the staged embeddings: attach them as the encoder's partition, or merge them into it.
+
+    Parameters
+    ----------
+    published_at
+        From :func:`skylike.embeddings.store_vectors.wait_for_cutouts`. Embeddings that are merged
+        are as of that time if their cutout has not changed since they were made, so that who has
+        read the table before (a neighbor build) sees that they are newer.
+    """
     # The catalog must stand still until its columns are copied to embedding_compact.
     run(connection, "LOCK TABLE {galaxy} IN SHARE MODE", galaxy=qualified("galaxy"))
     tables = VectorTables(record.encoder_id)
@@ -45,13 +56,19 @@ def publish_vectors(connection: Connection, record: EncoderRecord, *, without: G
         _attach(connection, "embedding", tables.vectors, record.encoder_id)
         return
     names = {"vectors": qualified(tables.vectors), "staging": qualified(tables.staging)}
-    delete_galaxies(connection, tables.vectors, without)
+    delete_galaxies(connection, record, tables.vectors, without)
     run(
         connection,
-        "INSERT INTO {vectors} SELECT * FROM {staging}"
+        "INSERT INTO {vectors} (encoder_id, galaxy_id, embedding, cutout_id, is_inverted,"
+        " embedded_at) SELECT s.encoder_id, s.galaxy_id, s.embedding, s.cutout_id, s.is_inverted,"
+        " CASE WHEN s.cutout_id IS NULL OR c.updated_at <= s.embedded_at"
+        " THEN {published_at} ELSE s.embedded_at END"
+        " FROM {staging} AS s LEFT JOIN {cutout} AS c ON c.cutout_id = s.cutout_id"
         " ON CONFLICT (encoder_id, galaxy_id) DO UPDATE SET"
         " embedding = excluded.embedding, cutout_id = excluded.cutout_id,"
         " is_inverted = excluded.is_inverted, embedded_at = excluded.embedded_at",
+        cutout=qualified("cutout"),
+        published_at=sql.Literal(published_at),
         **names,
     )
     run(connection, "DROP TABLE {staging}", staging=names["staging"])
@@ -114,7 +131,7 @@ def publish_compact(
     """
     tables = VectorTables(record.encoder_id)
     if merge:
-        delete_galaxies(connection, tables.compact, without)
+        delete_galaxies(connection, record, tables.compact, without)
         _insert_compact(connection, record, tables.compact)
     else:
         # Made aside: searches go on, and wait only while the tables change places.
@@ -134,7 +151,12 @@ def publish_compact(
 
 
 def record_basis(
-    connection: Connection, record: EncoderRecord, basis: CompactBasis, *, slack: float
+    connection: Connection,
+    record: EncoderRecord,
+    basis: CompactBasis,
+    *,
+    slack: float,
+    published_at: datetime,
 ) -> None:
     """Write mean, axes, variances and slack of an encoder, and the time of publication."""
     connection.execute(
@@ -145,7 +167,7 @@ def record_basis(
             compact_components=len(basis.directions),
             explained_variance=basis.explained_variance.tolist(),
             compact_slack=slack,
-            embedded_at=sa.func.now(),
+            embedded_at=published_at,
             embedded_xact=sa.func.pg_current_xact_id(),
         )
     )

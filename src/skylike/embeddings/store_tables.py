@@ -41,6 +41,21 @@ class VectorTables:
         return f"embedding_staging_e{self.encoder_id}"
 
     @property
+    def blank(self) -> str:
+        """Cutouts that gave no embedding, since the last publication."""
+        return f"embedding_blank_e{self.encoder_id}"
+
+    @property
+    def shards(self) -> str:
+        """Which galaxies were staged together, and in whose sums they are."""
+        return f"embedding_shards_e{self.encoder_id}"
+
+    @property
+    def sums(self) -> str:
+        """Sums over staged embeddings, for mean and principal axes."""
+        return f"embedding_sums_e{self.encoder_id}"
+
+    @property
     def compact_staging(self) -> str:
         """Compact vectors on their way."""
         return f"compact_staging_e{self.encoder_id}"
@@ -85,14 +100,21 @@ def create_partition_like(
     )
 
 
-def delete_galaxies(connection: Connection, table: str, galaxies: GalaxyIds) -> None:
-    """Remove the rows of some galaxies."""
-    run(
-        connection,
-        "DELETE FROM {table} WHERE galaxy_id = ANY ({ids}::integer[])",
+def delete_galaxies(
+    connection: Connection, record: EncoderRecord, table: str, galaxies: GalaxyIds
+) -> GalaxyIds:
+    """Remove the rows of some galaxies from a table of an encoder; return those that were there."""
+    query = sql.SQL(
+        # The encoder is all that the table has; naming it lets the primary key serve.
+        "DELETE FROM {table} WHERE encoder_id = {encoder_id} AND galaxy_id = ANY ({ids}::integer[])"
+        " RETURNING galaxy_id"
+    ).format(
         table=qualified(table),
+        encoder_id=sql.Literal(record.encoder_id),
         ids=sql.Literal(galaxies.tolist()),
     )
+    rows = driver_connection(connection).execute(query).fetchall()
+    return np.array([galaxy_id for (galaxy_id,) in rows], dtype=np.int32)
 
 
 def count(connection: Connection, query: str, **parts: sql.Composable) -> int:

@@ -12,10 +12,11 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 from skylike.errors import ConflictError, EmptyStageError, SettingsError
+from skylike.jobs.shares import Part
 from skylike.neighbors import store, store_input
 from skylike.neighbors.engine.faiss_library import installed_faiss
 from skylike.neighbors.engine.vectors import StagedVectors
-from skylike.neighbors.job import SHARD_PAIRS, BuildJob, Part, device_kind
+from skylike.neighbors.job import SHARD_PAIRS, BuildJob, device_kind
 from skylike.neighbors.stage import StageInput, open_staged, stage_vectors
 from skylike.neighbors.staged_folder import HeldFolder, check_space, hold_folder, remove_unused
 from skylike.neighbors.store import NeighborRun

@@ -4,13 +4,14 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
-from skylike.embeddings.store import fetch_encoder_to_embed
+from skylike.embeddings.store import fetch_named_or_only_encoder
 from skylike.errors import SettingsError
+from skylike.jobs.shares import Cluster, Part, load_dask_client
+from skylike.jobs.store_sessions import open_session
 from skylike.neighbors import store, store_lists
 from skylike.neighbors.begin import StagedInput, begin, staged_input
 from skylike.neighbors.engine.search import SearchPlan
@@ -18,14 +19,12 @@ from skylike.neighbors.finish import FinishedRun, finish
 from skylike.neighbors.job import (
     SHARD_GALAXIES,
     BuildJob,
-    Cluster,
     NeighborSettings,
-    Part,
     device_kind,
 )
 from skylike.neighbors.shards import plan_shards, search_shards
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.store_locks import hold_turn, open_session, refuse_if_worked_on
+from skylike.neighbors.store_locks import hold_turn, refuse_if_worked_on
 from skylike.neighbors.verify import Verification
 from skylike.progress import SILENT, Progress
 
@@ -104,9 +103,9 @@ def build_neighbors(  # noqa: PLR0913 - the options of a job, each of its own na
     """
     started = time.monotonic()
     if isinstance(share, Cluster):
-        _load_cluster().check_scheduler(share)  # before hours of staging
+        load_dask_client().check_scheduler(share)  # before hours of staging
     with connect(engine) as connection:
-        record = fetch_encoder_to_embed(connection, encoder)
+        record = fetch_named_or_only_encoder(connection, encoder)
     chosen = plan if plan is not None else SearchPlan(k=settings.k)
     if chosen.k != settings.k:
         raise SettingsError(f"the search plan has k = {chosen.k}, the settings {settings.k}")
@@ -123,17 +122,6 @@ def build_neighbors(  # noqa: PLR0913 - the options of a job, each of its own na
     return BuildReport(ended.run, ended.verification, n_shards, run.shards_done, here, seconds)
 
 
-def _load_cluster() -> ModuleType:
-    try:
-        from skylike.neighbors import cluster  # noqa: PLC0415 - dask.distributed is an extra
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"a cluster needs dask.distributed ({error}); pip install 'skylike[dask]', here and "
-            "where the workers run"
-        ) from error
-    return cluster
-
-
 def _compute(
     job: BuildJob,
     session: Connection,
@@ -146,8 +134,9 @@ def _compute(
     if run.state != "building":
         return n_shards, 0
     if isinstance(share, Cluster):
-        search = _load_cluster().search_on_cluster
-        return n_shards, search(job, session, run, given, share)
+        from skylike.neighbors.cluster import search_on_cluster  # noqa: PLC0415 - Dask is an extra
+
+        return n_shards, search_on_cluster(job, session, run, given, share)
     shards = share.shards(n_shards) if share is not None else range(n_shards)
     here = search_shards(session, run, given.vectors, shards, plan=job.plan, progress=job.progress)
     return n_shards, here

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from skylike.database.engine import DatabaseUrl, make_engine
 from skylike.embeddings.store import fetch_encoder
 from skylike.errors import ConflictError
+from skylike.jobs.store_sessions import open_session
 from skylike.neighbors import store
 from skylike.neighbors.begin import staged_input, staged_path
 from skylike.neighbors.engine.faiss_library import choose_search_device
@@ -27,7 +28,7 @@ from skylike.neighbors.shards import search_shards
 from skylike.neighbors.stage import open_staged
 from skylike.neighbors.staged_folder import hold_folder, remove_unused
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.store_locks import join_run, open_session
+from skylike.neighbors.store_locks import join_run
 from skylike.progress import SILENT
 
 logger = logging.getLogger(__name__)

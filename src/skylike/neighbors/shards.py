@@ -137,7 +137,7 @@ def work_shards(
     Parameters
     ----------
     session
-        From :func:`skylike.neighbors.store_locks.open_session`, after ``join_run``, in no
+        From :func:`skylike.jobs.store_sessions.open_session`, after ``join_run``, in no
         transaction: it holds the claims and writes the lists, so that a lost connection can do
         neither.
     shards

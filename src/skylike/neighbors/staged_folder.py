@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 
 from skylike.errors import SettingsError
-from skylike.neighbors.waiting import wait_until
+from skylike.jobs.waiting import wait_until
 
 logger = logging.getLogger(__name__)
 

@@ -109,7 +109,7 @@ def fetch_published_run(connection: Connection, encoder_id: int | None = None) -
 
 def fetch_changes(connection: Connection, run: NeighborRun) -> Changes:
     """Count what has changed since a run read its input."""
-    parameters = {"encoder_id": run.encoder_id, "started_at": run.started_at}
+    parameters = {"run_id": run.run_id, "encoder_id": run.encoder_id}
     return Changes(**connection.execute(statement("neighbors_stale"), parameters).one()._asdict())
 
 

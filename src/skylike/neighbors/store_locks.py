@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, Function
+from sqlalchemy import Connection, Function
 
-from skylike.database.engine import connect
 from skylike.database.tables import neighbor_run, neighbor_shard
 from skylike.errors import ConflictError, NeighborRunNotFoundError
-from skylike.neighbors.waiting import wait_until
+from skylike.jobs.store_sessions import ask, hold
+from skylike.jobs.waiting import wait_until
 
 _RUN: Final = -1
 _FINISH: Final = -2
@@ -41,55 +41,12 @@ def _run_key(run_id: int, what: int) -> tuple[Function[int], int]:
 
 
 @contextmanager
-def open_session(engine: Engine) -> Iterator[Connection]:
-    """Open the connection that holds a process's locks; they end with the block or the process.
-
-    Raises
-    ------
-    DatabaseUnavailableError
-        No server answers.
-    """
-    with connect(engine) as session:
-        # A machine that loses its power says no goodbye; the server asks after it. Without this the
-        # locks would outlive it by Linux's two hours.
-        for setting, value in (("idle", 60), ("interval", 10), ("count", 6)):
-            session.execute(sa.text(f"SET tcp_keepalives_{setting} = {value}"))
-        session.commit()
-        try:
-            yield session
-        finally:
-            # The pool keeps the connection: free the locks by name.
-            if not session.invalidated:
-                session.rollback()
-                session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
-                session.commit()
-
-
-def _ask(session: Connection, call: Function[bool]) -> bool:
-    """Run a function on locks; a lock of a session outlives the transaction it was taken in."""
-    with session.begin():
-        return bool(session.scalar(sa.select(call)))
-
-
-@contextmanager
-def _hold(session: Connection, key: tuple[object, object], waiting_for: str) -> Iterator[None]:
-    wait_until(lambda: _ask(session, sa.func.pg_try_advisory_lock(*key)), waiting_for)
-    try:
-        yield
-    finally:
-        # An error on the way may have left a transaction open, or have broken the connection.
-        if not session.invalidated:
-            session.rollback()
-            _ask(session, sa.func.pg_advisory_unlock(*key))
-
-
-@contextmanager
 def hold_turn(session: Connection, encoder: str) -> Iterator[None]:
     """Find, enter, drop or publish runs of an encoder, one process at a time; others wait.
 
     The session must not be in a transaction. Nothing long belongs into the block.
     """
-    with _hold(session, _turn_key(encoder), f"another process to begin or end, {encoder!r}"):
+    with hold(session, _turn_key(encoder), f"another process to begin or end, {encoder!r}"):
         yield
 
 
@@ -97,7 +54,7 @@ def hold_turn(session: Connection, encoder: str) -> Iterator[None]:
 def hold_finish(session: Connection, run_id: int) -> Iterator[None]:
     """Finish a run, one process at a time; others wait, and find it finished."""
     key = _run_key(run_id, _FINISH)
-    with _hold(session, key, f"another process that finishes run {run_id}"):
+    with hold(session, key, f"another process that finishes run {run_id}"):
         yield
 
 
@@ -116,7 +73,7 @@ def join_run(session: Connection, run_id: int) -> None:
     """
     key = _run_key(run_id, _RUN)
     wait_until(
-        lambda: _ask(session, sa.func.pg_try_advisory_lock_shared(*key)),
+        lambda: ask(session, sa.func.pg_try_advisory_lock_shared(*key)),
         f"another process that drops run {run_id}",
     )
     with session.begin():
@@ -150,7 +107,7 @@ def refuse_if_worked_on(connection: Connection, run_id: int, what: str) -> None:
 def claim_shard(session: Connection, run_id: int, shard: int) -> bool:
     """Take a shard, unless another process has it or its lists are stored already."""
     key = _run_key(run_id, shard)
-    if not _ask(session, sa.func.pg_try_advisory_lock(*key)):
+    if not ask(session, sa.func.pg_try_advisory_lock(*key)):
         return False
     # Asked after the lock was had: who held it before may have stored the lists meanwhile.
     with session.begin():
@@ -168,4 +125,4 @@ def claim_shard(session: Connection, run_id: int, shard: int) -> bool:
 
 def release_shard(session: Connection, run_id: int, shard: int) -> None:
     """Give a shard back, once its lists are committed."""
-    _ask(session, sa.func.pg_advisory_unlock(*_run_key(run_id, shard)))
+    ask(session, sa.func.pg_advisory_unlock(*_run_key(run_id, shard)))

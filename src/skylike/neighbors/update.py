@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from skylike.database.engine import connect
 from skylike.embeddings.store import fetch_encoder, hold_lock
 from skylike.errors import SettingsError
+from skylike.jobs.store_sessions import open_session
 from skylike.neighbors import store, store_check, store_lists, store_statistics, store_updates
 from skylike.neighbors.begin import staged_input
 from skylike.neighbors.check import fetch_complete_run
@@ -25,7 +26,7 @@ from skylike.neighbors.finish import RECALL_SAMPLE, compare_with_float64
 from skylike.neighbors.job import SHARD_GALAXIES, BuildJob, NeighborSettings, device_kind
 from skylike.neighbors.statistics.compute import compute_statistics
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.store_locks import join_run, open_session
+from skylike.neighbors.store_locks import join_run
 from skylike.neighbors.store_updates import AppliedLists
 from skylike.neighbors.updates.changes import BaseInput, InputChanges, PlaceIndex, find_changes
 from skylike.neighbors.updates.steps import Update, begin_update, compute_lists, plan_work

@@ -58,12 +58,15 @@ def embed_pictures(
         load_encoder,
     )
 
-    network = load_encoder(encoder.checkpoint, device=device, sha256=encoder.checkpoint_sha256)
+    network = load_encoder(encoder.network_file, device=device, sha256=encoder.checkpoint_sha256)
     examples = []
     with progress.task("Embed the query", total=len(pictures), unit="images") as task:
         for path, picture in zip(paths, pictures, strict=True):
             (vector,) = network.embed(
-                picture.pixels, picture.kind, invert_pictures=invert_pictures
+                picture.pixels,
+                picture.kind,
+                layer=encoder.layer,
+                invert_pictures=invert_pictures,
             )  # (1, d)
             unit = normalize(vector, label=f"the embedding of {path}", dimension=encoder.dimension)
             inverted = picture.kind == "rgb" and encoder.input == "flux"

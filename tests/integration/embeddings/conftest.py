@@ -13,7 +13,7 @@ from skylike.embeddings import store
 from skylike.embeddings.checkpoint import file_sha256, save_encoder
 from skylike.embeddings.preprocess import Preprocessing
 from skylike.embeddings.recipe import TrainRecipe, replace_fields
-from skylike.embeddings.training.moco import build_network
+from skylike.embeddings.heads import build_network
 
 N_GALAXIES = 40
 

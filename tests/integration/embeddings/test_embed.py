@@ -13,13 +13,12 @@ from sqlalchemy import Connection, Engine
 
 from cutout_factory import add_galaxies, draw_cutouts, insert_cutouts, write_images
 from skylike.database.copy import unpack_halfvec
-from skylike.embeddings import extract, store
+from skylike.embeddings import embed_shards, publish, store, store_pending, store_staging
 from skylike.embeddings.checkpoint import load_encoder
 from skylike.embeddings.compact import unit_rows
 from skylike.embeddings.extract import embed_galaxies
 from skylike.errors import (
     CheckpointError,
-    ConflictError,
     EmptyStageError,
     ImageFileError,
     SettingsError,
@@ -218,17 +217,18 @@ def test_a_killed_run_shows_nothing_and_goes_on_with_what_was_staged(
     monkeypatch: pytest.MonkeyPatch,
 ):
     name = enter_encoder()
-    monkeypatch.setattr(extract, "SHARD_ROWS", 16)
-    staged = extract.store_vectors.stage_shard
+    for module in (embed_shards, store_pending):
+        monkeypatch.setattr(module, "SHARD_ROWS", 16)
+    staged = store_staging.stage_shard
     shards: list[int] = []
 
     def die_at_the_second(connection, record, shard, **options):
         shards.append(len(shard.galaxy_id))
         if len(shards) == 2:
             raise KeyboardInterrupt
-        staged(connection, record, shard, **options)
+        return staged(connection, record, shard, **options)
 
-    monkeypatch.setattr(extract.store_vectors, "stage_shard", die_at_the_second)
+    monkeypatch.setattr(store_staging, "stage_shard", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         embed_galaxies(engine, name, batch_size=16)
     with engine.connect() as connection:
@@ -260,13 +260,15 @@ def test_what_is_staged_is_closed_to_readers_and_what_is_published_open(
 
     name = enter_encoder()
     with monkeypatch.context() as patch:
-        patch.setattr(extract.store_publication, "record_basis", fail)
+        patch.setattr(publish.store_publication, "record_basis", fail)
         with pytest.raises(KeyboardInterrupt):
             embed_galaxies(engine, name)
     staged = readable()
     embed_galaxies(engine, name)
 
-    assert staged == {"embedding_staging_e1": False, "compact_staging_e1": False}
+    names = ("staging", "blank", "shards", "sums")
+    expected = {f"embedding_{name}_e1": False for name in names}
+    assert staged == expected | {"compact_staging_e1": False}
     assert readable() == {"embedding_e1": True, "embedding_compact_e1": True}
 
 
@@ -359,7 +361,7 @@ def test_a_failed_publication_leaves_the_old_embeddings(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract.store_publication, "record_basis", fail)
+        patch.setattr(publish.store_publication, "record_basis", fail)
         with pytest.raises(KeyboardInterrupt):
             embed_galaxies(engine)
 
@@ -459,19 +461,6 @@ def test_inverted_pictures_are_marked(
         ).all()
     assert marked == [301, 302]
     assert report.n_inverted == 2
-
-
-@pytest.mark.usefixtures("galaxies")
-def test_two_at_once_on_one_encoder_conflict(engine: Engine, enter_encoder: Callable[..., str]):
-    name = enter_encoder()
-
-    with (
-        store.hold_lock(engine, "embed", name),
-        pytest.raises(ConflictError, match="skylike embed"),
-    ):
-        embed_galaxies(engine, name)
-
-    assert embed_galaxies(engine, name).n_total == N_GALAXIES
 
 
 @pytest.mark.usefixtures("galaxies")

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from skylike.embeddings import store
 from skylike.embeddings.checkpoint import file_sha256, load_encoder
 from skylike.embeddings.extract import embed_galaxies
 from skylike.embeddings.recipe import TrainRecipe, recipe_from_dict
-from skylike.embeddings.training.register import train_on_catalog
+from skylike.embeddings.store_selection import fetch_galaxy_column, numeric_columns
+from skylike.embeddings.training.register import CatalogRun, train_on_catalog
 from skylike.errors import ConflictError, EmptyStageError, EncoderNotFoundError, SettingsError
 
 
@@ -74,10 +76,64 @@ def test_restart_discards_an_unfinished_run(
     (tmp_path / "tiny.training.pt").write_bytes(b"left by a crash")
 
     record = train_on_catalog(
-        engine, dataclasses.replace(tiny_recipe, epochs=0.2), folder=tmp_path, restart=True
+        engine,
+        dataclasses.replace(tiny_recipe, epochs=0.2),
+        folder=tmp_path,
+        options=CatalogRun(restart=True),
     )
 
     assert record.training["steps"] == 1
+
+
+@pytest.mark.usefixtures("galaxies")
+def test_images_uniform_in_a_column_are_chosen_by_what_the_catalog_says(
+    engine: Engine, tiny_recipe: TrainRecipe, tmp_path: Path
+):
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE galaxy SET mag_z = 16 + 0.1 * galaxy_id"))
+        connection.execute(sa.text("UPDATE galaxy SET mag_z = NULL WHERE galaxy_id > 30"))
+        connection.execute(
+            sa.text("UPDATE galaxy SET mag_z = 16.3 WHERE galaxy_id BETWEEN 1 AND 15")
+        )
+    recipe = dataclasses.replace(tiny_recipe, epochs=1, uniform_in="mag_z", galaxies=20)
+
+    record = train_on_catalog(engine, recipe, folder=tmp_path)
+
+    selection = record.training["selection"]
+    assert (selection["available"], selection["taken"]) == ([16, 14], [10, 10])
+    assert (selection["without_galaxy"], selection["without_value"]) == (0, 10)
+    assert record.training["images"] == 20
+
+
+@pytest.mark.usefixtures("galaxies")
+def test_a_column_comes_without_the_galaxies_that_have_no_cutout_or_no_value(engine: Engine):
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE galaxy SET z_spec = 0.01 * galaxy_id"))
+        connection.execute(sa.text("UPDATE galaxy SET z_spec = NULL WHERE galaxy_id = 2"))
+        connection.execute(sa.text("DELETE FROM cutout WHERE galaxy_id = 3"))
+        galaxy_id, values = fetch_galaxy_column(connection, "z_spec")
+
+    assert galaxy_id[:3].tolist() == [1, 4, 5]
+    assert values == pytest.approx(0.01 * galaxy_id)
+    assert len(values) == 38
+
+
+def test_every_column_of_numbers_can_be_fetched(engine: Engine):
+    with engine.connect() as connection:
+        lengths = [len(fetch_galaxy_column(connection, name)[0]) for name in numeric_columns()]
+
+    assert {"mag_z", "ra", "dec", "z_phot", "maskbits"} <= set(numeric_columns())
+    assert lengths == [0] * len(numeric_columns())
+
+
+@pytest.mark.parametrize("column", ["mag_zz", "type", "galaxy_id", "mag_z; DROP TABLE galaxy"])
+def test_a_column_that_holds_no_quantity_is_refused_with_those_there_are(
+    engine: Engine, tiny_recipe: TrainRecipe, tmp_path: Path, column: str
+):
+    recipe = dataclasses.replace(tiny_recipe, uniform_in=column, galaxies=20)
+
+    with pytest.raises(SettingsError, match=r"no such column of numbers.*; there are ra, dec"):
+        train_on_catalog(engine, recipe, folder=tmp_path)
 
 
 @pytest.mark.usefixtures("galaxies")

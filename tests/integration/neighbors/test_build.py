@@ -22,10 +22,11 @@ from skylike.errors import (
     NeighborRunNotFoundError,
     SettingsError,
 )
+from skylike.jobs.store_sessions import open_session
 from skylike.neighbors import store
 from skylike.neighbors.build import NeighborSettings, build_neighbors, drop_neighbors
 from skylike.neighbors.check import check_run
-from skylike.neighbors.store_locks import join_run, open_session
+from skylike.neighbors.store_locks import join_run
 from skylike.neighbors.verify import SIMILARITY_TOLERANCE
 
 SETTINGS = NeighborSettings(k=40)

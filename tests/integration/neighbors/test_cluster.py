@@ -16,11 +16,12 @@ from sqlalchemy import Connection, Engine
 from neighbor_factory import insert_sky, random_magnitudes, stored_lists, unit_float16
 from neighbor_jobs import count_shards, make_slow, wait_for
 from skylike.errors import ClusterError, ConflictError, SettingsError
+from skylike.jobs.shares import Cluster, Part
 from skylike.neighbors import store
 from skylike.neighbors.build import build_neighbors
 from skylike.neighbors.cluster_worker import search_part
 from skylike.neighbors.engine.search_plan import SearchPlan
-from skylike.neighbors.job import Cluster, NeighborSettings, Part
+from skylike.neighbors.job import NeighborSettings
 from skylike.neighbors.verify import SIMILARITY_TOLERANCE
 
 SETTINGS = NeighborSettings(k=30)
@@ -134,7 +135,7 @@ def test_build_without_a_scheduler_at_the_address_says_so_before_it_stages(
     engine: Engine, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     insert_random_sky(connection, 20)
-    monkeypatch.setattr("skylike.neighbors.cluster._CONNECT_TIMEOUT", "1s")
+    monkeypatch.setattr("skylike.jobs.dask_client.CONNECT_TIMEOUT", "1s")
 
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9;"):
         build_neighbors(

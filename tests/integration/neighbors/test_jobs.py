@@ -13,16 +13,17 @@ from sqlalchemy import Connection, Engine
 
 from neighbor_factory import insert_sky, random_magnitudes, stored_lists, unit_float16
 from skylike.errors import ConflictError, NeighborRunNotFoundError
+from skylike.jobs.shares import Part
+from skylike.jobs.store_sessions import open_session
 from skylike.neighbors import store, store_lists
 from skylike.neighbors.build import BuildReport, build_neighbors, drop_neighbors
-from skylike.neighbors.job import NeighborSettings, Part
+from skylike.neighbors.job import NeighborSettings
 from skylike.neighbors.shards import ShardLists, work_shards
 from skylike.neighbors.store_locks import (
     claim_shard,
     hold_finish,
     hold_turn,
     join_run,
-    open_session,
     release_shard,
 )
 

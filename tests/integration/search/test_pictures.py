@@ -23,7 +23,7 @@ def folder(tmp_path_factory) -> Path:
     from skylike.embeddings.checkpoint import save_encoder
     from skylike.embeddings.preprocess import preprocessing_of
     from skylike.embeddings.recipe import TrainRecipe
-    from skylike.embeddings.training.moco import build_network
+    from skylike.embeddings.heads import build_network
 
     made = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(4)

@@ -387,7 +387,7 @@ def test_search_after_a_timeout_on_the_same_connection_has_none(engine):
 
 class TestNothingToSearch:
     def test_without_encoder(self, engine):
-        with pytest.raises(EncoderNotFoundError, match="skylike encoder train"):
+        with pytest.raises(EncoderNotFoundError, match="then `skylike embed`"):
             search(engine, Query(galaxies=(1,)))
 
     @pytest.mark.usefixtures("sky")

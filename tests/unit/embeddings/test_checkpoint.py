@@ -17,7 +17,7 @@ from skylike.embeddings.checkpoint import (
 )
 from skylike.embeddings.preprocess import Preprocessing
 from skylike.embeddings.recipe import TrainRecipe
-from skylike.embeddings.training.moco import build_network
+from skylike.embeddings.heads import build_network
 from skylike.errors import CheckpointError, SettingsError
 from skylike.images.render import render_rgb
 

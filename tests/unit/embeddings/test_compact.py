@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from skylike.embeddings.compact import default_components, fit, project, unit_rows
+from skylike.embeddings.compact import Moments, default_components, fit, project, unit_rows
 
 
 def distances(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -75,6 +75,23 @@ def test_basis_is_that_of_the_covariance():
     np.testing.assert_allclose(basis.directions @ basis.directions.T, np.eye(5), atol=1e-12)
     np.testing.assert_allclose(basis.explained_variance, variance[:5] / variance.sum(), atol=1e-9)
     assert basis.explained_variance[:3].sum() > 0.99
+
+
+def test_sums_of_several_processes_add_up_to_those_of_one():
+    vectors = random_vectors("random")
+    one, together = Moments(32), Moments(32)
+    one.add(vectors)
+
+    for part in (vectors[:100], vectors[100:]):
+        moments = Moments(32)
+        moments.add(part)
+        together.add_packed(moments.pack(), n=moments.n)
+
+    found, expected = together.basis(5), one.basis(5)
+    assert together.n == 300
+    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-14)
+    np.testing.assert_allclose(found.explained_variance, expected.explained_variance, atol=1e-12)
+    np.testing.assert_allclose(np.abs((found.directions * expected.directions).sum(1)), 1)
 
 
 def test_collapsed_vectors_explain_no_variance():

@@ -4,49 +4,43 @@ All randomness of a step is drawn from (seed, step), and the learning rate follo
 the position in the run is the whole state of the random generators and of the schedule.
 """
 
-import csv
-import dataclasses
-import json
 import logging
 import math
-import platform
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
-from types import FrameType
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from skylike.embeddings.augmentation import views as augment
-from skylike.embeddings.checkpoint import (
-    TRAINING_FORMAT,
-    file_sha256,
-    load_whole,
-    save_encoder,
-    save_whole,
-)
 from skylike.embeddings.preprocess import (
-    Preprocessing,
     center_crop,
     measure_normalization,
-    normalize,
-    preprocessing_from_dict,
     preprocessing_of,
     to_colors,
 )
-from skylike.embeddings.recipe import TrainRecipe, recipe_from_dict, recipe_to_dict
-from skylike.embeddings.training.moco import MomentumContrast
-from skylike.embeddings.training.training_set import Positions, TrainingSet, choose_images
+from skylike.embeddings.recipe import TrainRecipe
+from skylike.embeddings.training import distributed
+from skylike.embeddings.training.batch_views import BatchViews, iter_views, split_kinds
+from skylike.embeddings.training.compilation import compile_networks
+from skylike.embeddings.training.metrics import CollapseWatch, Metrics, open_metrics
+from skylike.embeddings.training.objectives import make_objective
+from skylike.embeddings.training.optimizer import make_optimizer
+from skylike.embeddings.training.outcome import TrainingOutcome, write_encoder
+from skylike.embeddings.training.run_state import (
+    RunIdentity,
+    RunState,
+    TrainingFiles,
+    load_state,
+    save_state,
+)
+from skylike.embeddings.training.schedule import learning_rate_at, step_generator
+from skylike.embeddings.training.selection import Selection, choose_images
+from skylike.embeddings.training.stopping import stop_requests
+from skylike.embeddings.training.training_set import TrainingSet
 from skylike.errors import CheckpointError, TrainingError
-from skylike.files import replaced_file
 from skylike.images.index import CutoutIndex
 from skylike.progress import SILENT, Progress, Task
 
@@ -58,56 +52,8 @@ CHECKPOINT_EVERY_S: Final = 60.0
 _NORMALIZATION_SAMPLE: Final = 1024
 """Images whose crops give mean and scale of the input: 9 million pixels of a channel are plenty."""
 
-METRICS: Final = ("step", "epoch", "loss", "learning_rate", "top1", "spread")
-"""Columns of the metrics file."""
-
-
-@dataclass(frozen=True)
-class TrainingOutcome:
-    """A finished training run."""
-
-    path: Path
-    """The encoder file."""
-
-    sha256: str
-    """Of that file."""
-
-    recipe: TrainRecipe
-    """As it was run."""
-
-    preprocessing: Preprocessing
-    """With mean and scale as measured."""
-
-    dimension: int
-    """Length of an embedding."""
-
-    training: dict[str, object]
-    """Images, steps, final loss, software: what is worth recording."""
-
-
-@dataclass(frozen=True)
-class TrainingFiles:
-    """Where a run writes: three files beside each other."""
-
-    folder: Path
-    name: str
-
-    @property
-    def state(self) -> Path:
-        """The checkpoint of the unfinished run."""
-        return self.folder / f"{self.name}.training.pt"
-
-    @property
-    def metrics(self) -> Path:
-        """One row for each step."""
-        return self.folder / f"{self.name}.metrics.csv"
-
-    def encoder(self, sha256: str) -> Path:
-        """Return the path of the finished encoder: NAME.pt, unless another encoder lies there."""
-        plain = self.folder / f"{self.name}.pt"
-        if not plain.exists() or file_sha256(plain) == sha256:
-            return plain
-        return self.folder / f"{self.name}-{sha256[:8]}.pt"
+_NAMED_CUTOUTS: Final = 8
+"""Cutouts of a batch that an error message names; the log names all."""
 
 
 def train_encoder(
@@ -115,6 +61,7 @@ def train_encoder(
     recipe: TrainRecipe,
     files: TrainingFiles,
     *,
+    column: npt.NDArray[np.floating] | None = None,
     kind: str | None = None,
     device: str = "cpu",
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
@@ -122,10 +69,15 @@ def train_encoder(
 ) -> TrainingOutcome:
     """Train an encoder, going on from a checkpoint where there is one.
 
+    Processes that torchrun has started train together; the first one alone writes files and shows
+    progress.
+
     Parameters
     ----------
     index
         Cutouts; :func:`choose_images` takes from them what the recipe can use.
+    column
+        For ``recipe.uniform_in``, see :func:`choose_images`.
     kind
         ``"flux"``, ``"rgb"`` or None, see :func:`choose_images`.
     device
@@ -134,63 +86,76 @@ def train_encoder(
     Raises
     ------
     SettingsError, EmptyStageError
-        There are too few images, or none that the recipe can use.
+        There are too few images, or none that the recipe can use; TensorBoard is not installed.
     CheckpointError
         The checkpoint belongs to another recipe or other images, or a file cannot be written.
     TrainingError
-        The loss is no longer a number.
+        The loss is no longer a number, or the metrics cannot be written.
     KeyboardInterrupt
         After Ctrl-C (or SIGTERM), once a checkpoint is written.
     """
-    chosen = choose_images(index, recipe, kind=kind)
-    run = _Run(
-        TrainingSet(chosen, preprocessing_of(recipe), progress=progress), recipe, files, device
-    )
-    run.start()
-    with (
-        _stop_requests() as stop,
-        progress.task("training", total=run.total_steps * recipe.batch_size, unit="images") as task,
-    ):
-        task.skip(run.step * recipe.batch_size)
-        run.go(stop, task, checkpoint_every_s)
-    return run.finish()
+    with distributed.processes(device) as own_device:
+        shown = progress if distributed.is_first() else SILENT
+        selection = choose_images(index, recipe, kind=kind, column=column)
+        _tell_selection(selection, shown)
+        run = _Run(selection, recipe, files, device=own_device, progress=shown)
+        run.start()
+        total = run.total_steps * recipe.batch_size
+        with (
+            stop_requests() as stop,
+            shown.task("training", total=total, unit="images") as task,
+            _metrics_of_first(run) as metrics,
+        ):
+            task.skip(run.step * recipe.batch_size)
+            run.go(stop, task, metrics, checkpoint_every_s=checkpoint_every_s)
+        return run.finish()
 
 
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """Note Ctrl-C and SIGTERM instead of dying in the middle of a step."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
+def _tell_selection(selection: Selection, progress: Progress) -> None:
+    report, n = selection.uniform, len(selection.index)
+    if report is None:
         return
+    with progress.task(f"uniform in {report.column}", total=n, unit="images") as task:
+        task.advance(n)
+        task.note(report.summary())
+    for sentence in report.sentences():
+        logger.info("%s", sentence)
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _metrics_of_first(run: "_Run") -> AbstractContextManager[Metrics | None]:
+    if not distributed.is_first():
+        return nullcontext()
+    return open_metrics(run.files, run.objective.figures, step=run.step)
 
 
 class _Run:
     """One training run: networks, optimizer, position."""
 
     def __init__(
-        self, images: TrainingSet, recipe: TrainRecipe, files: TrainingFiles, device: str
+        self,
+        selection: Selection,
+        recipe: TrainRecipe,
+        files: TrainingFiles,
+        *,
+        device: str,
+        progress: Progress,
     ) -> None:
-        self.images, self.recipe, self.files, self.device = images, recipe, files, device
-        self.steps_per_epoch = images.steps_per_epoch(recipe.batch_size)
+        self.recipe, self.files, self.device = recipe, files, device
+        self.selection = selection
+        self.preprocessing = preprocessing_of(recipe)
+        self.images = TrainingSet(selection.index, self.preprocessing, progress=progress)
+        self.steps_per_epoch = self.images.steps_per_epoch(recipe.batch_size)
         self.total_steps = max(1, round(recipe.epochs * self.steps_per_epoch))
         self.step = 0
         self.loss = math.nan
+        self.collapse = CollapseWatch(self.steps_per_epoch)
+        uniform = selection.uniform
+        self.identity = RunIdentity(
+            recipe, self.images.fingerprint, uniform.to_dict() if uniform else None
+        )
         torch.manual_seed(recipe.seed)
-        self.model = MomentumContrast(recipe, _generator("cpu", recipe.seed, 0)).to(device)
-        self.optimizer = _make_optimizer(self.model.query_encoder, recipe)
-        self.ebv = torch.from_numpy(images.index.ebv)
-        self.psf_size = torch.from_numpy(images.index.psf_size)
+        self.objective = make_objective(recipe, step_generator("cpu", recipe.seed, 0)).to(device)
+        self.optimizer = make_optimizer(self.objective.trained_parameters(), recipe)
 
     def start(self) -> None:
         """Go on from the checkpoint, or begin a new run."""
@@ -199,64 +164,72 @@ class _Run:
             self._resume()
         else:
             self._measure_normalization()
-        _begin_metrics(self.files.metrics, self.step)
+        if self.recipe.compile:
+            compile_networks(self.objective, self.device)
+        self.shared = distributed.share_gradients(self.objective, self.device)
 
     def _resume(self) -> None:
-        path = self.files.state
-        state = load_whole(path, format=TRAINING_FORMAT, device=self.device)
-        differing = _differences(recipe_from_dict(json.loads(state["recipe"])), self.recipe)
-        if differing:
+        state = load_state(self.files, self.identity, device=self.device)
+        try:
+            self.objective.load_state_dict(state.objective)
+            self.optimizer.load_state_dict(dict(state.optimizer))
+        except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"{path}: an unfinished run with another recipe ({differing}); go on with the same "
-                "options, train under another --name, or give --restart to begin anew"
-            )
-        if state["images"] != self.images.fingerprint:
-            raise CheckpointError(
-                f"{path}: an unfinished run on other images; train under another --name, "
-                "or give --restart to begin anew"
-            )
-        self.images.preprocessing = preprocessing_from_dict(json.loads(state["preprocessing"]))
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.loss = state["step"], state["loss"]
-        logger.info("going on from step %d of %s", self.step, path)
+                f"{self.files.state}: does not fit the networks of this version of skylike "
+                f"({str(error).splitlines()[0]}); give --restart to begin anew"
+            ) from error
+        self.preprocessing = state.preprocessing
+        self.step, self.loss = state.step, state.loss
+        self.collapse = CollapseWatch(self.steps_per_epoch, state.figures)
+        logger.info("going on from step %d of %s", self.step, self.files.state)
 
     def _measure_normalization(self) -> None:
         generator = np.random.default_rng(self.recipe.seed)
         n = len(self.images)
         sample = np.sort(generator.permutation(n)[: min(n, _NORMALIZATION_SAMPLE)])
-        if self.images.window(self.recipe.batch_size) == n:
-            canvases = self.images.canvases(
-                sample, self.recipe.batch_size, seed=self.recipe.seed, step=0
-            )
-        else:
-            canvases = self.images.read(sample)
-        preprocessing = self.images.preprocessing
+        canvases = self.images.sample(sample)
         colors = [
-            to_colors(center_crop(canvases[here].float(), preprocessing), kind, preprocessing)
-            for kind, here in _split_kinds(self.images.is_picture[sample])
+            to_colors(
+                center_crop(canvases[here].float(), self.preprocessing), kind, self.preprocessing
+            )
+            for kind, here in split_kinds(self.images.is_picture[sample])
         ]
-        self.images.preprocessing = measure_normalization(torch.cat(colors), preprocessing)
+        self.preprocessing = measure_normalization(torch.cat(colors), self.preprocessing)
 
-    def go(self, stop: threading.Event, task: Task, checkpoint_every_s: float) -> None:
-        """Take all steps that are left."""
+    def go(
+        self,
+        stop: threading.Event,
+        task: Task,
+        metrics: Metrics | None,
+        *,
+        checkpoint_every_s: float,
+    ) -> None:
+        """Take all steps that are left; only the first process has metrics, and writes."""
         saved_at = time.monotonic()
-        batches = self.images.batches(
-            self.recipe.batch_size, seed=self.recipe.seed, first_step=self.step
+        inputs = iter_views(
+            self.images,
+            self.recipe,
+            self.preprocessing,
+            count=self.objective.views,
+            steps=range(self.step, self.total_steps),
+            device=self.device,
         )
-        with self.files.metrics.open("a", newline="", encoding="utf-8") as file:
-            metrics = csv.writer(file)
-            for positions in batches:
-                if self.step >= self.total_steps:
-                    break
-                metrics.writerow(self._take_step(positions))
+        self.objective.train()
+        with closing(inputs):
+            for views in inputs:
+                figures = self._take_step(views)
+                is_last = self.step == self.total_steps
+                if metrics is not None:
+                    metrics.write(self.step, self.step / self.steps_per_epoch, figures)
+                    self.collapse.see(self.step, figures["spread"], is_last=is_last)
                 task.advance(self.recipe.batch_size)
-                task.note(f"loss {self.loss:.3f}")
-                if stop.is_set() or self._is_due(time.monotonic() - saved_at, checkpoint_every_s):
-                    file.flush()
-                    self._save()
+                task.note(_note(figures))
+                is_due = self._is_due(time.monotonic() - saved_at, checkpoint_every_s)
+                is_stopped, is_due = distributed.any_process((stop.is_set(), is_due), self.device)
+                if is_stopped or is_due:
+                    self._save(metrics)
                     saved_at = time.monotonic()
-                if stop.is_set():
+                if is_stopped and not is_last:
                     raise KeyboardInterrupt
 
     def _is_due(self, elapsed_s: float, every_s: float) -> bool:
@@ -265,82 +238,55 @@ class _Run:
             every_s /= 4
         return elapsed_s > every_s or self.step == self.total_steps
 
-    def _take_step(self, positions: Positions) -> tuple[object, ...]:
-        recipe, step = self.recipe, self.step
-        rate = learning_rate_at(step, self.total_steps, self.steps_per_epoch, recipe)
+    def _take_step(self, inputs: BatchViews) -> dict[str, float]:
+        rate = learning_rate_at(self.step, self.total_steps, self.steps_per_epoch, self.recipe)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        canvases = self.images.canvases(positions, recipe.batch_size, seed=recipe.seed, step=step)
-        canvases = canvases.to(self.device)
-        generator = _generator(self.device, recipe.seed, step + 1)
-        self.model.train()
-        self.model.update_key_encoder()
-        outcome = self.model(
-            self._view(canvases, positions, generator),
-            self._view(canvases, positions, generator),
-            generator,
-        )
-        self.loss = float(outcome.loss.detach())
-        if not math.isfinite(self.loss):
-            self._fail(positions)
+        self.objective.before_step(self.step / self.total_steps)
+        step = self.shared(inputs.views, inputs.generator)
+        names = self.objective.figures
+        watched = torch.stack([step.loss.detach(), *(step.figures[name] for name in names)])
+        # The only time in a step that the processor waits for the device.
+        loss, *figures = distributed.mean_over_processes(watched).tolist()
+        if not math.isfinite(loss):
+            self._fail(loss)
         self.optimizer.zero_grad(set_to_none=True)
-        outcome.loss.backward()
+        step.loss.backward()
         self.optimizer.step()
-        self.model.enqueue(outcome.keys)
+        self.objective.after_step(step)
         self.step += 1
-        epoch = self.step / self.steps_per_epoch
-        figures = (self.loss, rate, float(outcome.top1), float(outcome.spread))
-        return (self.step, f"{epoch:.4f}", *(f"{figure:.6g}" for figure in figures))
+        self.loss = loss
+        return {"loss": loss, "learning_rate": rate, **dict(zip(names, figures, strict=True))}
 
-    def _view(
-        self, canvases: torch.Tensor, positions: Positions, generator: torch.Generator
-    ) -> torch.Tensor:
-        """Return one augmented view of each canvas, as input of the network (b, 3, h, w)."""
-        preprocessing = self.images.preprocessing
-        size = preprocessing.input_size
-        view = torch.empty(len(canvases), 3, size, size, device=canvases.device)
-        for kind, here in _split_kinds(self.images.is_picture[positions]):
-            rows = torch.from_numpy(positions[here])
-            draws = augment.draw(
-                self.ebv[rows].to(self.device),
-                self.psf_size[rows].to(self.device),
-                self.recipe.augment,
-                generator=generator,
-            )
-            place = torch.from_numpy(here).to(self.device)
-            augmented = augment.apply(
-                canvases[place], draws, preprocessing, kind=kind, generator=generator
-            )
-            view[place] = to_colors(augmented, kind, preprocessing)
-        return normalize(view, preprocessing)
-
-    def _fail(self, positions: Positions) -> None:
-        cutouts = self.images.index.cutout_id[positions]
-        saved = self.files.state
-        last = (
-            f"the last checkpoint is {saved}" if saved.exists() else "no checkpoint was written yet"
+    def _fail(self, loss: float) -> None:
+        positions = self.images.positions_at(
+            self.step, self.recipe.batch_size, seed=self.recipe.seed
         )
+        cutouts = self.images.index.cutout_id[positions].tolist()
+        epoch, within = divmod(self.step, self.steps_per_epoch)
+        logger.error("the batch whose loss is %s: cutouts %s", loss, cutouts)
+        named = ", ".join(str(cutout) for cutout in cutouts[:_NAMED_CUTOUTS])
         raise TrainingError(
-            f"the loss of step {self.step + 1} is {self.loss} (cutouts {cutouts[0]}, {cutouts[1]}, "
-            f"... of batch {self.step % self.steps_per_epoch + 1} in epoch "
-            f"{self.step // self.steps_per_epoch + 1}); lower --learning-rate "
-            f"and give --restart; {last}"
+            f"the loss of step {self.step + 1} is {loss} (batch {within + 1} of "
+            f"{self.steps_per_epoch} in epoch {epoch + 1}: cutouts {named}"
+            f"{', ...' if len(cutouts) > _NAMED_CUTOUTS else ''}); lower --learning-rate "
+            f"and give --restart; {self.files.last_checkpoint()}"
         )
 
-    def _save(self) -> None:
-        save_whole(
-            {
-                "format": TRAINING_FORMAT,
-                "recipe": json.dumps(recipe_to_dict(self.recipe)),
-                "preprocessing": json.dumps(dataclasses.asdict(self.images.preprocessing)),
-                "images": self.images.fingerprint,
-                "step": self.step,
-                "loss": self.loss,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-            },
-            self.files.state,
+    def _save(self, metrics: Metrics | None) -> None:
+        distributed.join_running_statistics(self.objective)
+        if metrics is None:
+            return
+        metrics.flush()
+        state = RunState(
+            step=self.step,
+            loss=self.loss,
+            preprocessing=self.preprocessing,
+            objective=self.objective.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            figures=self.collapse.state,
         )
+        save_state(self.files, self.identity, state)
 
     def finish(self) -> TrainingOutcome:
         """Write the encoder file; the checkpoint stays until :func:`discard_state`."""
@@ -352,85 +298,14 @@ class _Run:
             "final_loss": self.loss,
             "seed": self.recipe.seed,
             "device": self.device,
-            "skylike": version("skylike"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
+            "processes": distributed.size(),
         }
-        fresh = self.files.folder / f"{self.files.name}.new.pt"
-        encoder, preprocessing = self.model.query_encoder, self.images.preprocessing
-        save_encoder(fresh, encoder, self.recipe, preprocessing, training)
-        sha256 = file_sha256(fresh)
-        path = self.files.encoder(sha256)
-        fresh.replace(path)
-        return TrainingOutcome(
-            path, sha256, self.recipe, preprocessing, encoder.dimension, training
-        )
+        if self.identity.selection is not None:
+            training["selection"] = dict(self.identity.selection)
+        encoder = self.objective.query_encoder
+        return write_encoder(self.files, encoder, self.recipe, self.preprocessing, training)
 
 
-def discard_state(files: TrainingFiles) -> None:
-    """Remove the checkpoint of a run: it is finished and registered, or shall begin anew."""
-    files.state.unlink(missing_ok=True)
-
-
-def learning_rate_at(
-    step: int, total_steps: int, steps_per_epoch: int, recipe: TrainRecipe
-) -> float:
-    """Return the learning rate of a step (from 0): a linear rise, then half a cosine down to 0."""
-    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total_steps - 1)
-    if step < warmup:
-        return recipe.learning_rate * (step + 1) / (warmup + 1)
-    done = (step - warmup) / (total_steps - warmup)
-    return recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-def _make_optimizer(network: torch.nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:
-    parameters = list(network.parameters())
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(
-            parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-    return torch.optim.SGD(
-        parameters,
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
-
-
-def _generator(device: str, seed: int, step: int) -> torch.Generator:
-    """Return the generator of one step: neighboring steps must not have neighboring seeds."""
-    word = int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
-    return torch.Generator(device).manual_seed(word >> 1)  # torch takes a signed 64-bit seed
-
-
-def _split_kinds(
-    is_picture: npt.NDArray[np.bool_],
-) -> list[tuple[str, npt.NDArray[np.int64]]]:
-    parts = [("flux", np.flatnonzero(~is_picture)), ("rgb", np.flatnonzero(is_picture))]
-    return [(kind, here) for kind, here in parts if len(here)]
-
-
-def _differences(old: TrainRecipe, new: TrainRecipe) -> str:
-    names = [f.name for f in dataclasses.fields(TrainRecipe)]
-    return ", ".join(
-        f"{name} {getattr(old, name)!r}, not {getattr(new, name)!r}"
-        for name in names
-        if getattr(old, name) != getattr(new, name)
-    )
-
-
-def _begin_metrics(path: Path, step: int) -> None:
-    """Keep the rows up to a step: later ones were never part of a checkpoint and come again."""
-    rows: list[list[str]] = []
-    if step and path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if _is_metrics_row(row, up_to=step)]
-    with replaced_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(METRICS)
-        writer.writerows(rows)
-
-
-def _is_metrics_row(row: list[str], *, up_to: int) -> bool:
-    """Tell a row of these steps from the header and from half a row that a kill left."""
-    return len(row) == len(METRICS) and row[0].isdecimal() and int(row[0]) <= up_to
+def _note(figures: dict[str, float]) -> str:
+    shown = {"loss": "loss", "learning_rate": "lr", "top1": "top-1", "spread": "spread"}
+    return ", ".join(f"{word} {figures[name]:.3g}" for name, word in shown.items())

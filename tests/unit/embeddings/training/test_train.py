@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
-import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -16,27 +18,63 @@ import pytest
 import torch
 
 from cutout_factory import index_of
-from skylike.embeddings.checkpoint import ENCODER_FORMAT, load_whole
+from skylike.embeddings.checkpoint import ENCODER_FORMAT, TRAINING_FORMAT, load_whole
 from skylike.embeddings.recipe import TrainRecipe
-from skylike.embeddings.training import train
-from skylike.embeddings.training.train import (
-    TrainingFiles,
-    discard_state,
-    learning_rate_at,
-    train_encoder,
-)
+from skylike.embeddings.training import metrics, training_set
+from skylike.embeddings.training.run_state import TrainingFiles, discard_state
+from skylike.embeddings.training.train import train_encoder
+from skylike.embeddings.training.training_set import epoch_order
 from skylike.errors import CheckpointError, TrainingError
 from skylike.images.index import CutoutIndex
 from skylike.progress import SILENT
 
+WINDOWS = 4 * 8 * 2 * 3 * 38 * 38
+"""Bytes of two windows of 16 images, of 48."""
+
 TRAIN = """
-import sys, pickle, torch
+import pickle, resource, signal, sys, torch
 from pathlib import Path
-from skylike.embeddings.training.train import TrainingFiles, train_encoder
+from skylike.embeddings.training import training_set
+from skylike.embeddings.training.run_state import TrainingFiles
+from skylike.embeddings.training.train import train_encoder
+from skylike.errors import SkylikeError
 torch.set_num_threads(1)
-index, recipe = pickle.load(open(sys.argv[1], "rb"))
-train_encoder(index, recipe, TrainingFiles(Path(sys.argv[2]), "tiny"), checkpoint_every_s=0.0)
+index, recipe, memory, largest_file = pickle.load(open(sys.argv[1], "rb"))
+training_set.MEMORY_BYTES = memory
+if largest_file:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+try:
+    train_encoder(index, recipe, TrainingFiles(Path(sys.argv[2]), "tiny"), checkpoint_every_s=0.0)
+except SkylikeError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
 """
+
+
+def start_training(
+    folder: Path,
+    index: CutoutIndex,
+    recipe: TrainRecipe,
+    *,
+    memory: int = 1 << 30,
+    largest_file: int = 0,
+) -> subprocess.Popen:
+    """Train in a process of its own, with a checkpoint after each step."""
+    job = folder / "job.pickle"
+    job.write_bytes(pickle.dumps((index, recipe, memory, largest_file)))
+    command = [sys.executable, "-c", TRAIN, str(job), str(folder)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def kill_after_steps(process: subprocess.Popen, files: TrainingFiles, steps: int) -> None:
+    """Wait for some rows of metrics after a checkpoint, then kill -9."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if files.state.exists() and len(metrics_of(files)) > steps:
+            break
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
@@ -56,6 +94,31 @@ def unbroken(
     torch.set_num_threads(1)
     files = TrainingFiles(tmp_path_factory.mktemp("unbroken"), "tiny")
     return files, train_encoder(cutout_index, tiny_recipe, files).path
+
+
+class Counted:
+    """Progress that counts."""
+
+    def __init__(self):
+        self.skipped = self.advanced = 0
+        self.notes = []
+
+    @contextmanager
+    def task(self, description, **_):
+        yield self if description == "training" else SILENT_TASK
+
+    def advance(self, n=1):
+        self.advanced += n
+
+    def skip(self, n=1):
+        self.skipped += n
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+with SILENT.task("") as SILENT_TASK:
+    pass
 
 
 class StopAfter:
@@ -89,6 +152,10 @@ class StopAfter:
         return Counting()
 
 
+def interrupt_after(images: int, number: signal.Signals = signal.SIGINT) -> StopAfter:
+    return StopAfter(images, lambda: signal.raise_signal(number))
+
+
 def check_same(files: TrainingFiles, encoder: Path, unbroken: tuple[TrainingFiles, Path]):
     expected_files, expected = unbroken
     expected_weights, weights = weights_of(expected), weights_of(encoder)
@@ -99,7 +166,7 @@ def check_same(files: TrainingFiles, encoder: Path, unbroken: tuple[TrainingFile
 def test_a_run_writes_a_row_for_each_step_and_learns(unbroken: tuple[TrainingFiles, Path]):
     header, *rows = metrics_of(unbroken[0])
 
-    assert header == ["step", "epoch", "loss", "learning_rate", "top1", "spread"]
+    assert header == ["step", "epoch", "loss", "learning_rate", "top1", "spread", "agreement"]
     assert [int(row[0]) for row in rows] == list(range(1, 13))
     assert all(np.isfinite([float(value) for value in row]).all() for row in rows)
 
@@ -116,32 +183,78 @@ def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_unbroken(
     cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path, unbroken
 ):
     files = TrainingFiles(tmp_path, "tiny")
-    interrupt = StopAfter(5 * 8, lambda: signal.raise_signal(signal.SIGINT))
-
     with pytest.raises(KeyboardInterrupt):
-        train_encoder(cutout_index, tiny_recipe, files, progress=interrupt)
+        train_encoder(cutout_index, tiny_recipe, files, progress=interrupt_after(5 * 8))
 
     assert len(metrics_of(files)) == 1 + 5
     check_same(files, train_encoder(cutout_index, tiny_recipe, files).path, unbroken)
 
 
+@pytest.mark.parametrize("objective", ["moco", "dino"])
 def test_a_killed_run_goes_on_as_if_unbroken(
+    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path, unbroken, objective: str
+):
+    recipe = dataclasses.replace(tiny_recipe, objective=objective, prototypes=32)
+    if objective != tiny_recipe.objective:
+        whole = TrainingFiles(tmp_path / "unbroken", "tiny")
+        unbroken = whole, train_encoder(cutout_index, recipe, whole).path
+    files = TrainingFiles(tmp_path, "tiny")
+    kill_after_steps(start_training(tmp_path, cutout_index, recipe), files, 3)
+
+    check_same(files, train_encoder(cutout_index, recipe, files).path, unbroken)
+
+
+def test_a_run_that_reads_window_by_window_goes_on_after_a_kill_as_if_unbroken(
+    cutout_index: CutoutIndex,
+    tiny_recipe: TrainRecipe,
+    tmp_path: Path,
+    unbroken,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(training_set, "MEMORY_BYTES", WINDOWS)
+    whole = TrainingFiles(tmp_path / "unbroken", "tiny")
+    expected = whole, train_encoder(cutout_index, tiny_recipe, whole).path
+    files = TrainingFiles(tmp_path, "tiny")
+    process = start_training(tmp_path, cutout_index, tiny_recipe, memory=WINDOWS)
+    kill_after_steps(process, files, 3)
+
+    check_same(files, train_encoder(cutout_index, tiny_recipe, files).path, expected)
+    assert metrics_of(whole) != metrics_of(unbroken[0]), "windows must have changed the order"
+
+
+def test_a_file_system_without_room_stops_with_the_last_checkpoint_intact(
     cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path, unbroken
 ):
-    import pickle
-
-    (tmp_path / "job.pickle").write_bytes(pickle.dumps((cutout_index, tiny_recipe)))
     files = TrainingFiles(tmp_path, "tiny")
-    process = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(tmp_path / "job.pickle"), str(tmp_path)]
-    )
-    deadline = time.monotonic() + 60
-    while not files.state.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(cutout_index, tiny_recipe, files, progress=interrupt_after(16))
+    saved = files.state.read_bytes()
+    # Half of the next checkpoint, which is as large, finds no room.
+    process = start_training(tmp_path, cutout_index, tiny_recipe, largest_file=len(saved) // 2)
+    _, said = process.communicate(timeout=60)
 
-    assert process.wait() == -signal.SIGKILL
+    assert process.returncode == 1
+    assert re.fullmatch(
+        r"CheckpointError: .*tiny\.training\.pt: cannot be written \(.*\); free some space.*\n",
+        said,
+    )
+    assert files.state.read_bytes() == saved
+    assert not list(tmp_path.glob("*.part"))
     check_same(files, train_encoder(cutout_index, tiny_recipe, files).path, unbroken)
+
+
+def test_metrics_without_room_stop_the_run_by_name(
+    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path
+):
+    process = start_training(tmp_path, cutout_index, tiny_recipe, largest_file=40)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert re.fullmatch(
+        r"TrainingError: .*tiny\.metrics\.csv: cannot be written \(File too large\); free some "
+        r"space and run the command again; no checkpoint was written yet\n",
+        said,
+    )
 
 
 def test_training_outside_the_main_thread_works(
@@ -193,40 +306,87 @@ def test_a_truncated_checkpoint_is_refused_by_name(
 
 
 def test_a_loss_that_is_no_number_names_the_batch_and_the_checkpoint(
-    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path
+    cutout_index: CutoutIndex,
+    tiny_recipe: TrainRecipe,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ):
     files = TrainingFiles(tmp_path, "tiny")
     recipe = dataclasses.replace(tiny_recipe, learning_rate=1e30)
 
-    with pytest.raises(TrainingError, match=r"loss of step \d+ is nan .*batch \d+ in epoch 1"):
+    with pytest.raises(TrainingError) as failure:
         train_encoder(cutout_index, recipe, files)
 
+    found = re.fullmatch(
+        r"the loss of step (\d+) is nan \(batch (\d+) of 6 in epoch 1: cutouts ([\d, ]+)\); lower "
+        r"--learning-rate and give --restart; no checkpoint was written yet",
+        str(failure.value),
+    )
+    assert found
+    assert found[1] == found[2]
+    cutouts = [int(number) for number in found[3].split(", ")]
+    order = epoch_order(48, 48, seed=recipe.seed, epoch=0) + 1
+    assert cutouts == order[8 * int(found[1]) - 8 : 8 * int(found[1])].tolist()
+    assert str(cutouts) in caplog.text
+    assert len(metrics_of(files)) == int(found[1]), "a row for each step before it"
 
-def test_a_full_disk_leaves_the_last_checkpoint(
-    cutout_index: CutoutIndex,
-    tiny_recipe: TrainRecipe,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+
+def test_sigterm_writes_a_checkpoint_too(
+    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path
+):
+    files = TrainingFiles(tmp_path, "tiny")
+
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(
+            cutout_index, tiny_recipe, files, progress=interrupt_after(16, signal.SIGTERM)
+        )
+
+    assert load_whole(files.state, format=TRAINING_FORMAT)["step"] == 2
+
+
+def test_a_resumed_run_counts_what_was_done_before_as_skipped(
+    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path
 ):
     files = TrainingFiles(tmp_path, "tiny")
     with pytest.raises(KeyboardInterrupt):
-        train_encoder(
-            cutout_index,
-            tiny_recipe,
-            files,
-            progress=StopAfter(16, lambda: signal.raise_signal(signal.SIGTERM)),
-        )
-    saved = files.state.read_bytes()
+        train_encoder(cutout_index, tiny_recipe, files, progress=interrupt_after(5 * 8))
+    counted = Counted()
 
-    def full(*_arguments):
-        raise OSError(28, "No space left on device")
+    train_encoder(cutout_index, tiny_recipe, files, progress=counted)
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CheckpointError, match="No space left"):
-        train_encoder(cutout_index, tiny_recipe, files)
+    assert (counted.skipped, counted.advanced) == (5 * 8, 7 * 8)
+    assert re.fullmatch(
+        r"loss [\d.e-]+, lr [\d.e-]+, top-1 [\d.e-]+, spread [\d.e-]+", counted.notes[-1]
+    )
 
-    assert files.state.read_bytes() == saved
-    assert not list(tmp_path.glob("*.part"))
+
+def test_a_collapsed_run_is_warned_of(
+    cutout_index: CutoutIndex,
+    tiny_recipe: TrainRecipe,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(metrics, "COLLAPSE_SPREAD", 2.0)
+
+    train_encoder(cutout_index, tiny_recipe, TrainingFiles(tmp_path, "tiny"))
+
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert [w.partition(":")[0] for w in warnings] == ["epoch 1", "epoch 2"]
+
+
+def test_a_uniform_selection_is_recorded_with_the_encoder(
+    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe, tmp_path: Path
+):
+    recipe = dataclasses.replace(tiny_recipe, uniform_in="mag_z", galaxies=16, epochs=0.5)
+    column = np.where(np.arange(48) < 40, 17.0 + 0.01 * np.arange(48), np.nan)
+    index = dataclasses.replace(cutout_index, galaxy_id=np.arange(48, dtype=np.int32))
+
+    outcome = train_encoder(index, recipe, TrainingFiles(tmp_path, "tiny"), column=column)
+
+    selection = outcome.training["selection"]
+    assert (outcome.training["images"], sum(selection["taken"])) == (16, 16)
+    assert (selection["column"], selection["without_value"]) == ("mag_z", 8)
 
 
 def test_no_other_encoder_is_overwritten(
@@ -262,24 +422,3 @@ def test_pictures_and_fluxes_train_together(
     )
 
     assert outcome.training["pictures"] == 24
-
-
-def test_learning_rate_rises_then_falls_by_half_a_cosine(tiny_recipe: TrainRecipe):
-    recipe = dataclasses.replace(tiny_recipe, learning_rate=0.4, warmup_epochs=1.0)
-
-    rates = [learning_rate_at(step, 30, 10, recipe) for step in range(30)]
-
-    assert max(rates) == rates[10] == 0.4
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[20] == pytest.approx(0.2)
-
-
-def test_metrics_after_the_checkpoint_and_half_a_row_are_dropped_on_resuming(tmp_path: Path):
-    path = tmp_path / "m.csv"
-    rows = [",".join(train.METRICS), *(f"{step},0.1,2.5,0.01,0.5,0.9" for step in range(1, 13))]
-    path.write_text("\n".join([*rows, "1"]))  # a kill cut the row of step 13
-
-    train._begin_metrics(path, 2)
-
-    assert path.read_text().split() == rows[:3]

@@ -1,7 +1,8 @@
-"""Which images are trained on, and in which order."""
+"""In which order images are trained on, and how they come into memory."""
 
 import dataclasses
-from itertools import islice
+import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,64 +11,9 @@ import torch
 
 from cutout_factory import draw_cutouts, index_of, write_images
 from skylike.embeddings.preprocess import Preprocessing, to_canvas
-from skylike.embeddings.recipe import TrainRecipe
-from skylike.embeddings.training.training_set import TrainingSet, choose_images, epoch_order
-from skylike.errors import EmptyStageError, SettingsError
-from skylike.images.index import CutoutFile, CutoutIndex
-
-
-def both_kinds(cutout_index: CutoutIndex) -> CutoutIndex:
-    """Rows 0-31 flux, 32-47 pictures; galaxy 5 has both, at rows 5 and 40."""
-    galaxy_id = np.full(48, -1, dtype=np.int32)
-    galaxy_id[[5, 40]] = 5
-    file_id = np.where(np.arange(48) < 32, 1, 2).astype(np.int32)
-    flux = cutout_index.files[1]
-    files = {1: flux, 2: CutoutFile(2, flux.path, "rgb", ("R", "G", "B"), 152, None)}
-    return dataclasses.replace(cutout_index, galaxy_id=galaxy_id, file_id=file_id, files=files)
-
-
-def test_of_a_galaxy_with_both_the_fluxes_are_taken(
-    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe
-):
-    chosen = choose_images(both_kinds(cutout_index), tiny_recipe)
-
-    assert set(range(48)) - set(chosen.file_row) == {40}
-
-
-def test_kind_restricts_the_choice(cutout_index: CutoutIndex, tiny_recipe: TrainRecipe):
-    assert len(choose_images(both_kinds(cutout_index), tiny_recipe, kind="rgb")) == 16
-
-
-def test_pictures_for_a_network_of_fluxes_are_refused(
-    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe
-):
-    recipe = dataclasses.replace(tiny_recipe, input="flux")
-
-    with pytest.raises(SettingsError, match="rgb input"):
-        choose_images(both_kinds(cutout_index), recipe, kind="rgb")
-
-
-def test_fewer_images_than_a_batch_are_refused(cutout_index: CutoutIndex, tiny_recipe: TrainRecipe):
-    with pytest.raises(SettingsError, match="5 images"):
-        choose_images(cutout_index.take(np.arange(5)), tiny_recipe)
-
-
-def test_no_images_name_the_command_that_adds_them(
-    cutout_index: CutoutIndex, tiny_recipe: TrainRecipe
-):
-    with pytest.raises(EmptyStageError, match="skylike images add"):
-        choose_images(cutout_index.take(np.arange(0)), tiny_recipe)
-
-
-def test_a_sample_is_drawn_by_the_seed(cutout_index: CutoutIndex, tiny_recipe: TrainRecipe):
-    recipe = dataclasses.replace(tiny_recipe, galaxies=20)
-
-    first, again = (choose_images(cutout_index, recipe).file_row for _ in range(2))
-    other = choose_images(cutout_index, dataclasses.replace(recipe, seed=2)).file_row
-
-    assert len(first) == 20
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
+from skylike.embeddings.training.training_set import TrainingSet, epoch_order
+from skylike.errors import ImageFileError
+from skylike.images.index import CutoutIndex
 
 
 @pytest.mark.parametrize("window", [1000, 256])
@@ -84,27 +30,112 @@ def test_a_window_comes_from_few_blocks_on_disk():
     assert all(len(np.unique(order[i : i + 512] // 128)) == 4 for i in range(0, 4096, 512))
 
 
-@pytest.mark.parametrize("memory_bytes", [1 << 30, 20 * 2 * 3 * 38 * 38])
+SMALL = 4 * 8 * 2 * 3 * 38 * 38
+"""Bytes of two windows of 16 canvases."""
+
+
+@pytest.mark.parametrize("memory_bytes", [1 << 30, SMALL])
 def test_batches_hold_the_right_images_whether_all_fit_in_memory_or_not(
     cutout_index: CutoutIndex, memory_bytes: int
 ):
     preprocessing = Preprocessing(input="flux", bin_pix=4)
     images = TrainingSet(cutout_index, preprocessing, memory_bytes=memory_bytes)
-    pixels = torch.from_numpy(draw_cutouts(48)[0])
-    expected = to_canvas(pixels, "flux", preprocessing)
+    expected = to_canvas(torch.from_numpy(draw_cutouts(48)[0]), "flux", preprocessing)
 
-    for step, positions in enumerate(islice(images.batches(8, seed=1), 14)):
-        canvases = images.canvases(positions, 8, seed=1, step=step)
-        torch.testing.assert_close(canvases.float(), expected[positions], atol=1e-5, rtol=1e-3)
+    batches = list(images.batches(8, seed=1, steps=range(14)))
+
+    assert [batch.step for batch in batches] == list(range(14))
+    for batch in batches:
+        torch.testing.assert_close(
+            batch.canvases.float(), expected[batch.positions], atol=1e-5, rtol=1e-3
+        )
 
 
-def test_batches_from_a_later_step_are_those_of_the_whole_run(cutout_index: CutoutIndex):
-    images = TrainingSet(cutout_index, Preprocessing(input="flux", bin_pix=4))
+@pytest.mark.parametrize("memory_bytes", [1 << 30, SMALL])
+@pytest.mark.parametrize("first", [1, 6, 9])
+def test_batches_from_a_later_step_are_those_of_the_whole_run(
+    cutout_index: CutoutIndex, memory_bytes: int, first: int
+):
+    images = TrainingSet(
+        cutout_index, Preprocessing(input="flux", bin_pix=4), memory_bytes=memory_bytes
+    )
 
-    whole = list(islice(images.batches(8, seed=1), 20))
-    later = list(islice(images.batches(8, seed=1, first_step=9), 11))
+    whole = list(images.batches(8, seed=1, steps=range(20)))
+    later = list(images.batches(8, seed=1, steps=range(first, 20)))
 
-    assert all(np.array_equal(a, b) for a, b in zip(whole[9:], later, strict=True))
+    for a, b in zip(whole[first:], later, strict=True):
+        assert a.step == b.step
+        assert np.array_equal(a.positions, b.positions)
+        assert torch.equal(a.canvases, b.canvases)
+
+
+def test_the_batch_of_a_step_can_be_named(cutout_index: CutoutIndex):
+    images = TrainingSet(cutout_index, Preprocessing(input="flux", bin_pix=4), memory_bytes=SMALL)
+
+    for batch in images.batches(8, seed=1, steps=range(4, 9)):
+        assert np.array_equal(images.positions_at(batch.step, 8, seed=1), batch.positions)
+
+
+def test_not_more_than_two_windows_are_in_memory(
+    cutout_index: CutoutIndex, monkeypatch: pytest.MonkeyPatch
+):
+    images = TrainingSet(cutout_index, Preprocessing(input="flux", bin_pix=4), memory_bytes=SMALL)
+    held: list[weakref.ref] = []
+    most = 0
+    begin = TrainingSet._begin
+
+    def counted(self, pool, positions):
+        nonlocal most
+        most = max(most, 1 + sum(one() is not None for one in held))
+        window = begin(self, pool, positions)
+        held.append(weakref.ref(window))
+        return window
+
+    monkeypatch.setattr(TrainingSet, "_begin", counted)
+
+    assert sum(1 for _ in images.batches(8, seed=1, steps=range(18))) == 18
+    assert len(held) == 9
+    assert most == 2
+
+
+def test_leaving_early_ends_the_readers(cutout_index: CutoutIndex):
+    images = TrainingSet(cutout_index, Preprocessing(input="flux", bin_pix=4), memory_bytes=SMALL)
+    batches = images.batches(8, seed=1, steps=range(100))
+    next(batches)
+
+    batches.close()
+
+    assert not [t for t in threading.enumerate() if t.name.startswith("skylike-read")]
+
+
+def test_a_file_that_is_gone_is_named_where_its_images_are_needed(
+    cutout_index: CutoutIndex, tmp_path: Path
+):
+    gone = dataclasses.replace(cutout_index.files[1], path=tmp_path / "gone.h5")
+    index = dataclasses.replace(cutout_index, files={1: gone})
+    images = TrainingSet(index, Preprocessing(input="flux", bin_pix=4), memory_bytes=SMALL)
+
+    with pytest.raises(ImageFileError, match=r"gone\.h5"):
+        next(images.batches(8, seed=1, steps=range(3)))
+
+
+def test_pictures_and_fluxes_are_told_apart_in_one_window(
+    cutout_index: CutoutIndex, tmp_path: Path
+):
+    pictures = np.random.default_rng(0).integers(0, 255, (48, 3, 152, 152), dtype=np.uint8)
+    rgb = index_of(write_images(tmp_path / "pictures.h5", pictures), 48, kind="rgb")
+    file_id = np.where(np.arange(48) % 2 == 0, 1, 2).astype(np.int32)
+    files = {1: cutout_index.files[1], 2: dataclasses.replace(rgb.files[1], file_id=2)}
+    index = dataclasses.replace(cutout_index, file_id=file_id, files=files)
+    preprocessing = Preprocessing(input="rgb", bin_pix=4)
+    order = np.array([7, 4, 1, 40])
+
+    canvases = TrainingSet(index, preprocessing).read(order)
+
+    fluxes = to_canvas(torch.from_numpy(draw_cutouts(48)[0]), "flux", preprocessing)
+    colors = to_canvas(torch.from_numpy(pictures), "rgb", preprocessing)
+    expected = torch.stack([colors[7], fluxes[4], colors[1], fluxes[40]])
+    torch.testing.assert_close(canvases.float(), expected, atol=1e-5, rtol=1e-3)
 
 
 def test_averaging_passes_over_pixels_that_were_not_observed(tmp_path: Path):

@@ -1,9 +1,9 @@
-"""Parts of a run: i/n as people write it, contiguous, without gaps or overlaps."""
+"""Parts of a job: i/n as people write it, contiguous, without gaps or overlaps."""
 
 import pytest
 
 from skylike.errors import SettingsError
-from skylike.neighbors.job import Cluster, Part, choose_share
+from skylike.jobs.shares import Cluster, Part, choose_share
 
 
 @pytest.mark.parametrize(("shards", "parts"), [(10, 3), (3, 10), (1, 1), (64, 8), (0, 2)])

@@ -1,0 +1,1 @@
+"""Encoders and embeddings from elsewhere, and ours in the formats of others."""
