@@ -1,6 +1,6 @@
 """Images per second and core of the augmentations, and of a scikit-image loop doing the same six.
 
-    python benchmarks/augmentation.py [--images 64] [--rounds 7] [--data FOLDER]
+    python benchmarks/augmentation.py [--images 256] [--rounds 7] [--data FOLDER]
 
 Flux cutouts of 152 pixels, views of 96 pixels (and the same with pixels averaged in squares of 2),
 the recipe ``paper``, one thread. Both are given the same parameters, drawn beforehand by skylike,
@@ -148,8 +148,8 @@ def measure(cutouts: Image, bin_pix: int, rounds: int) -> dict[str, dict[str, fl
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--data", type=Path, help="folder of FITS cubes (3, h, w)")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -5,8 +5,8 @@
 
 Synthetic cutouts in a file of our layout, random weights. Each round measures one after the other
     forward    the network on a batch that is ready, normalized, on the device
-    windows    pixels in memory to unit rows: rendering and normalization too
-    memory     files to unit rows in memory
+    cores      the same on processors with a batch for each core, as skylike embeds
+    memory     files to rows in memory
     database   files to embeddings committed in PostgreSQL, with the sums for mean and axes
 and the best round of each counts: what else runs on the machine only ever takes. Publication, the
 one pass after the network, is timed apart. A scratch database is made on the server (the embedded
@@ -19,7 +19,8 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,11 +37,11 @@ from skylike.database.migrate import upgrade
 from skylike.devices import choose_device
 from skylike.embeddings import store
 from skylike.embeddings.checkpoint import file_sha256, load_encoder, save_encoder
-from skylike.embeddings.embed_shards import MOST_READERS, READ_AHEAD
+from skylike.embeddings.embed_network import Batch, most_in_a_batch, run_network
+from skylike.embeddings.embed_writer import EmbeddedCutouts
 from skylike.embeddings.encoder import LAYERS, PRECISIONS, TrainedEncoder
 from skylike.embeddings.extract import EmbedOptions, embed_layers
 from skylike.embeddings.heads import build_network
-from skylike.embeddings.prefetch import prefetch
 from skylike.embeddings.preprocess import (
     BANDS,
     Preprocessing,
@@ -51,9 +52,9 @@ from skylike.embeddings.preprocess import (
 )
 from skylike.embeddings.recipes import RECIPES
 from skylike.embeddings.store import Layer
+from skylike.embeddings.store_pending import PendingCutouts
 from skylike.images.centers import CenterReader
 from skylike.images.index import CutoutFile, CutoutIndex
-from skylike.processors import count_cores
 
 ENCODER = "benchmark"
 
@@ -149,7 +150,7 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def rate_of(n: int, device: str, call: Callable[[], None]) -> float:
+def rate_of(n: int, device: str, call: Callable[[], object]) -> float:
     """Return images per second of a call that handles n of them."""
     synchronize(device)
     start = time.perf_counter()
@@ -176,49 +177,70 @@ class _Clock:
     skip = note = advance
 
 
+def measure_forward(
+    index: CutoutIndex, encoder: TrainedEncoder, layers: list[Layer], size: int
+) -> dict[str, float]:
+    """Measure the network alone, on batches of the pixels in a file."""
+    n, device = len(index), encoder.device
+    kind = device.partition(":")[0]
+
+    def ready(b: int) -> torch.Tensor:
+        with CenterReader(encoder.window) as reader, torch.inference_mode():
+            pixels = torch.from_numpy(reader.read(index, np.arange(b) % n)).to(device)
+            crops = to_crops(pixels, "flux", encoder.preprocessing)
+            colors = to_colors(crops, "flux", encoder.preprocessing)
+            images = normalize(colors, encoder.preprocessing)
+            return images.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run(images: torch.Tensor) -> None:
+        with torch.autocast(kind, torch.bfloat16, enabled=encoder.precision == "bf16"):
+            pooled = encoder.network.pooled(images)
+            encoder.network.features_of(images, pooled)
+            if "projection" in layers:
+                encoder.network.fc(pooled)
+
+    rounds, images = -(-n // size), ready(size)
+    found = {"forward": rate_of(rounds * size, device, lambda: repeat(run, images, rounds))}
+    if device == "cpu":
+        most, cores = most_in_a_batch(encoder, size), torch.get_num_threads()
+        rounds, images = -(-n // most), ready(most)
+        with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(run, [images] * cores))
+            found["cores"] = rate_of(
+                rounds * most, device, lambda: list(pool.map(run, [images] * rounds))
+            )
+        torch.set_num_threads(cores)
+    return found
+
+
+def repeat(run: Callable[[torch.Tensor], None], images: torch.Tensor, rounds: int) -> None:
+    """Run a function again and again."""
+    for _ in range(rounds):
+        run(images)
+
+
+def measure_memory(
+    index: CutoutIndex, encoder: TrainedEncoder, layers: list[Layer], size: int
+) -> float:
+    """Measure files to rows in memory."""
+    n = len(index)
+    rows = [np.zeros((n, encoder.dimension_of(layer)), np.float16) for layer in layers]
+    cutouts = PendingCutouts(index, np.ones((len(layers), n), np.bool_))
+    embedded = EmbeddedCutouts([], cutouts, rows, np.zeros(n, np.bool_))
+    parts = np.array_split(np.arange(n), -(-n // most_in_a_batch(encoder, size)))
+    batches = (Batch(embedded, part, "flux", is_last=False) for part in parts)
+    return rate_of(n, encoder.device, lambda: list(run_network(batches, encoder, layers)))
+
+
 def measure(
     engine: Engine, index: CutoutIndex, encoder: TrainedEncoder, options: argparse.Namespace
 ) -> dict[str, float]:
     """Measure one round: images per second of each, and seconds of publication."""
-    n, device, size = len(index), encoder.device, options.batch_size
+    n, size = len(index), options.batch_size
     layers: list[Layer] = [*LAYERS] if options.layer == "both" else [options.layer]
-    readers = min(MOST_READERS, count_cores()) if device != "cpu" else 1
-    with CenterReader(encoder.window, threads=readers) as reader:
-        batches = np.array_split(np.arange(n), -(-n // size))
-        pixels = torch.from_numpy(reader.read(index, batches[0])).to(device)
-        with torch.inference_mode():
-            crops = to_crops(pixels, "flux", encoder.preprocessing)
-            colors = to_colors(crops, "flux", encoder.preprocessing)
-            images = normalize(colors, encoder.preprocessing)
-            images = images.contiguous(memory_format=torch.channels_last)
-
-        @torch.inference_mode()
-        def forward() -> None:
-            kind = device.partition(":")[0]
-            with torch.autocast(kind, torch.bfloat16, enabled=encoder.precision == "bf16"):
-                for _ in batches:
-                    features = encoder.network.features(images)
-                    if "projection" in layers:
-                        encoder.network.fc(features)
-
-        def windows() -> None:
-            for _ in batches:
-                encoder.embed_windows(pixels, "flux", layers)
-
-        def memory() -> None:
-            read = (torch.from_numpy(reader.read(index, batch)) for batch in batches)
-            ahead = (p.pin_memory() if device != "cpu" else p for p in read)
-            with closing(prefetch(ahead, depth=READ_AHEAD)) as ready:
-                for some in ready:
-                    for rows in encoder.embed_windows(some, "flux", layers).values():
-                        rows.cpu()
-
-        counted = sum(len(batches[0]) for _ in batches)
-        found = {
-            "forward": rate_of(counted, device, forward),
-            "windows": rate_of(counted, device, windows),
-            "memory": rate_of(n, device, memory),
-        }
+    found = measure_forward(index, encoder, layers, size)
+    found["memory"] = measure_memory(index, encoder, layers, size)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE cutout SET updated_at = clock_timestamp()"))
     clock = _Clock()
@@ -227,7 +249,7 @@ def measure(
         engine,
         ENCODER,
         layer=options.layer,
-        device=device,
+        device=encoder.device,
         options=EmbedOptions(batch_size=size, precision=encoder.precision),
         progress=clock,  # type: ignore[arg-type] # of a benchmark
     )

@@ -35,8 +35,8 @@ from skylike.catalog.object_ids import legacy_object_ids
 from skylike.devices import choose_device
 from skylike.embeddings.checkpoint import load_encoder
 from skylike.embeddings.encoder import TrainedEncoder
-from skylike.embeddings.recipes import load_recipe
 from skylike.embeddings.heads import build_network
+from skylike.embeddings.recipes import load_recipe
 from skylike.embeddings.training.run_state import TrainingFiles
 from skylike.embeddings.training.train import train_encoder
 from skylike.images.index import CutoutFile, CutoutIndex

@@ -8,17 +8,17 @@ COMMENT ON SCHEMA skylike IS 'Galaxies that look alike: catalog, cutouts, embedd
 CREATE TABLE skylike.encoder (
     encoder_id integer NOT NULL,
     name text NOT NULL,
-    architecture text NOT NULL,
-    width double precision NOT NULL,
+    architecture text,
+    width double precision,
     dimension integer NOT NULL,
-    input text NOT NULL,
-    bands text[] NOT NULL,
-    pixel_scale double precision NOT NULL,
-    crop_pix integer NOT NULL,
-    preprocessing jsonb NOT NULL,
-    training jsonb NOT NULL,
-    checkpoint text NOT NULL,
-    checkpoint_sha256 text NOT NULL,
+    input text,
+    bands text[],
+    pixel_scale double precision,
+    crop_pix integer,
+    preprocessing jsonb,
+    training jsonb,
+    checkpoint text,
+    checkpoint_sha256 text,
     is_active boolean DEFAULT false NOT NULL,
     mean double precision[],
     compact_components integer,
@@ -27,16 +27,28 @@ CREATE TABLE skylike.encoder (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     embedded_at timestamp with time zone,
     embedded_xact xid8,
-    CONSTRAINT encoder_input_check CHECK ((input = ANY (ARRAY['flux'::text, 'rgb'::text])))
+    layer text DEFAULT 'features'::text NOT NULL,
+    source text DEFAULT 'trained'::text NOT NULL,
+    origin jsonb,
+    CONSTRAINT encoder_input_check CHECK ((input = ANY (ARRAY['flux'::text, 'rgb'::text]))),
+    CONSTRAINT encoder_layer_check CHECK ((layer = ANY (ARRAY['features'::text, 'projection'::text]))),
+    CONSTRAINT encoder_network_check CHECK (
+CASE
+    WHEN (source = 'embeddings'::text) THEN (num_nonnulls(architecture, width, input, bands, pixel_scale, crop_pix, preprocessing, checkpoint, checkpoint_sha256) = 0)
+    ELSE (num_nulls(architecture, width, input, bands, pixel_scale, crop_pix, preprocessing, checkpoint, checkpoint_sha256) = 0)
+END),
+    CONSTRAINT encoder_origin_check CHECK (((origin IS NOT NULL) OR (source = ANY (ARRAY['trained'::text, 'shipped'::text])))),
+    CONSTRAINT encoder_source_check CHECK ((source = ANY (ARRAY['trained'::text, 'imported'::text, 'shipped'::text, 'embeddings'::text]))),
+    CONSTRAINT encoder_training_check CHECK (((training IS NOT NULL) OR (source = ANY (ARRAY['imported'::text, 'embeddings'::text]))))
 );
 
-COMMENT ON TABLE skylike.encoder IS 'A trained network with all that is needed to use it';
+COMMENT ON TABLE skylike.encoder IS 'A network with all that is needed to use it, or the name of one whose embeddings were made elsewhere';
 
 COMMENT ON COLUMN skylike.encoder.encoder_id IS 'Identifier of the encoder [unit=none; ucd=meta.id;meta.main]';
 
 COMMENT ON COLUMN skylike.encoder.name IS 'Name, unique [unit=none; ucd=meta.id]';
 
-COMMENT ON COLUMN skylike.encoder.architecture IS 'Network: resnet18, resnet50, ... [unit=none; ucd=meta.code]';
+COMMENT ON COLUMN skylike.encoder.architecture IS 'Network: resnet18, resnet50, ...; NULL, as all that describes a network, for embeddings made elsewhere [unit=none; ucd=meta.code]';
 
 COMMENT ON COLUMN skylike.encoder.width IS 'Factor on the number of channels; 1 is the published network [unit=none; ucd=stat.param]';
 
@@ -52,7 +64,7 @@ COMMENT ON COLUMN skylike.encoder.crop_pix IS 'Side of the input [unit=pix; ucd=
 
 COMMENT ON COLUMN skylike.encoder.preprocessing IS 'Rendering and normalization of the input [unit=none; ucd=meta.note]';
 
-COMMENT ON COLUMN skylike.encoder.training IS 'Recipe, seed, software, and what it was trained on [unit=none; ucd=meta.note]';
+COMMENT ON COLUMN skylike.encoder.training IS 'Recipe, seed, software, and what it was trained on; NULL where a file from elsewhere does not say [unit=none; ucd=meta.note]';
 
 COMMENT ON COLUMN skylike.encoder.checkpoint IS 'File of the weights [unit=none; ucd=meta.ref]';
 
@@ -73,6 +85,12 @@ COMMENT ON COLUMN skylike.encoder.created_at IS 'When it was added [unit=none; u
 COMMENT ON COLUMN skylike.encoder.embedded_at IS 'When its embeddings were last published [unit=none; ucd=time.processing]';
 
 COMMENT ON COLUMN skylike.encoder.embedded_xact IS 'Transaction that published the embeddings last [unit=none; ucd=meta.id]';
+
+COMMENT ON COLUMN skylike.encoder.layer IS 'Layer of the network that embeddings are read from: features (before fc) or projection (the outputs of fc) [unit=none; ucd=meta.code]';
+
+COMMENT ON COLUMN skylike.encoder.source IS 'Where it comes from: trained here, imported from a file, shipped with the package, or embeddings made elsewhere (no network) [unit=none; ucd=meta.code]';
+
+COMMENT ON COLUMN skylike.encoder.origin IS 'The file it was imported from, and what was found in it; NULL where trained here [unit=none; ucd=meta.note]';
 
 CREATE FUNCTION skylike.active_encoder() RETURNS skylike.encoder
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -211,7 +229,7 @@ CREATE TABLE skylike.embedding (
     encoder_id integer NOT NULL,
     galaxy_id integer NOT NULL,
     embedding public.halfvec NOT NULL,
-    cutout_id integer NOT NULL,
+    cutout_id integer,
     is_inverted boolean DEFAULT false NOT NULL,
     embedded_at timestamp with time zone DEFAULT now() NOT NULL
 )
@@ -225,7 +243,7 @@ COMMENT ON COLUMN skylike.embedding.galaxy_id IS 'Galaxy [unit=none; ucd=meta.id
 
 COMMENT ON COLUMN skylike.embedding.embedding IS 'Embedding of unit length, rounded to float16: <=> is 1 - cosine [unit=none; ucd=stat.fit.param]';
 
-COMMENT ON COLUMN skylike.embedding.cutout_id IS 'Cutout it was made from [unit=none; ucd=meta.id]';
+COMMENT ON COLUMN skylike.embedding.cutout_id IS 'Cutout it was made from; NULL where it was made elsewhere [unit=none; ucd=meta.id]';
 
 COMMENT ON COLUMN skylike.embedding.is_inverted IS 'Was the input a picture whose color rendering was inverted to flux? [unit=none; ucd=meta.code.qual]';
 

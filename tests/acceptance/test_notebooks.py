@@ -21,10 +21,10 @@ from skylike.catalog.plan import LoadOptions
 from skylike.database.engine import make_engine
 from skylike.embeddings.checkpoint import file_sha256, save_encoder
 from skylike.embeddings.extract import embed_galaxies
+from skylike.embeddings.heads import build_network
 from skylike.embeddings.preprocess import preprocessing_of
 from skylike.embeddings.recipe import TrainRecipe
 from skylike.embeddings.store import activate_encoder
-from skylike.embeddings.heads import build_network
 from skylike.images.add import add_images
 from skylike.neighbors.build import build_neighbors
 from skylike.neighbors.job import NeighborSettings

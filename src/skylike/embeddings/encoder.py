@@ -174,13 +174,12 @@ class TrainedEncoder:
             self.device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16"
         ):
             # Convolutions are faster with the channels of a pixel side by side (cuDNN, oneDNN).
-            features = self.network.features(
-                images.contiguous(memory_format=torch.channels_last)
-            )  # (n, d)
+            images = images.contiguous(memory_format=torch.channels_last)
+            pooled = self.network.pooled(images)
             if "features" in layers:
-                found["features"] = features
+                found["features"] = self.network.features_of(images, pooled)  # (n, d)
             if "projection" in layers:
-                found["projection"] = self.network.fc(features)  # (n, p)
+                found["projection"] = self.network.fc(pooled)  # (n, p)
         return {
             layer: _unit_rows(rows.to(torch.float32), shows_something)
             for layer, rows in found.items()

@@ -3,6 +3,7 @@
 from torch import nn
 
 from skylike.embeddings.normalization import GroupedBatchNorm1d
+from skylike.embeddings.polar import PolarResNet
 from skylike.embeddings.recipe import TrainRecipe
 from skylike.embeddings.resnet import ResNet
 
@@ -12,8 +13,18 @@ def build_network(recipe: TrainRecipe) -> ResNet:
 
     The weights are random, from torch's global generator.
     """
-    network = ResNet(recipe.architecture, width=recipe.width, stem=recipe.stem)
-    network.fc = build_head(network.dimension, recipe)
+    network = (
+        PolarResNet(
+            recipe.architecture,
+            size=recipe.crop_pix // recipe.bin_pix,
+            readout=recipe.readout,
+            width=recipe.width,
+            stem=recipe.stem,
+        )
+        if recipe.readout
+        else ResNet(recipe.architecture, width=recipe.width, stem=recipe.stem)
+    )
+    network.fc = build_head(network.pooled_dimension, recipe)
     return network
 
 

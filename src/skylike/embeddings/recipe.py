@@ -130,6 +130,18 @@ class TrainRecipe:
     projection_dimension: int = 128
     """Length of the projected vectors (paper, section 3)."""
 
+    readout: int = 0
+    """Length of the features of a network with a polar branch, which a linear readout, fitted at
+    the end of the training, makes of that branch and the pooled values; 0 is a plain network
+    (paper). See :mod:`skylike.embeddings.polar`. Ours."""
+
+    readout_pooled: float = 0.3
+    """Weight of the standardized pooled values beside the standardized polar ones (ours)."""
+
+    readout_shrinkage: float = 1.0
+    """Added to the variance within a galaxy's views, by whose inverse the readout weighs: small
+    values trust the augmentations to tell all that does not matter (ours)."""
+
     normalization_groups: int = 8
     """Groups of a batch that have batch statistics of their own: the paper's 8 GPUs, on any number
     of devices that divides it. 1 is statistics of the whole batch, of all devices together."""
@@ -149,7 +161,7 @@ class TrainRecipe:
     """Use at most this many images, drawn by the seed; 0 uses all (paper: 3.5 million)."""
 
     uniform_in: str = ""
-    """Column of the catalog over whose range the images are taken evenly, such as ``mag_z`` (paper);
+    """Column of the catalog over whose range images are taken evenly, such as ``mag_z`` (paper);
     needs ``galaxies``. Empty takes them as they come."""
 
     seed: int = 13_579

@@ -104,6 +104,9 @@ def _broken_objective_rules(r: "TrainRecipe") -> list[str]:
             "projection_hidden and projection_dimension must be above 0": (
                 r.projection_hidden < 1 or r.projection_dimension < 1
             ),
+            "readout must be 0 or in 2..4000": r.readout != 0 and not 2 <= r.readout <= 4000,
+            "readout_pooled must not be negative": r.readout_pooled < 0,
+            "readout_shrinkage must be above 0": not r.readout_shrinkage > 0,
             "projection_layers must be in 1..8": not 1 <= r.projection_layers <= 8,
             "temperature must be above 0": not r.temperature > 0,
             "teacher_temperature must be above 0": not r.teacher_temperature > 0,

@@ -70,8 +70,39 @@ def _varied(name: str, **changes: float | bool) -> TrainRecipe:
     return replace_fields(_SMALL, {"name": name, "augment": changes})
 
 
+_DEFAULT: Final = TrainRecipe(
+    name="default",
+    architecture="resnet18",
+    width=0.5,
+    input="rgb",
+    crop_pix=64,
+    objective="in_batch",
+    batch_size=256,
+    epochs=40.0,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    warmup_epochs=3.0,
+    queue=256,
+    projection_hidden=512,
+    projection_normalized=True,
+    normalization_groups=1,
+    readout=256,
+    readout_pooled=0.2,
+    readout_shrinkage=3.0,
+    augment=AugmentRecipe(
+        scale_min=0.75,
+        scale_max=1.33,
+        jitter_pix=2.0,
+        aperture_min_pix=16.0,
+        aperture_max_pix=40.0,
+        color=0.1,
+        brightness=0.4,
+    ),
+)
+
 RECIPES: Final[Mapping[str, TrainRecipe]] = {
     "paper": TrainRecipe(),
+    "default": _DEFAULT,
     "small": _SMALL,
     "released": _RELEASED,
     "color": _varied(

@@ -145,8 +145,9 @@ class ResNet(nn.Module):
         self.layer3 = self._layer(4 * base, layout.blocks[2], stride=2)
         self.layer4 = self._layer(8 * base, layout.blocks[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.dimension: int = 8 * base * self._block.expansion
-        self.fc: nn.Module = nn.Linear(self.dimension, outputs)
+        self.pooled_dimension: int = 8 * base * self._block.expansion
+        self.dimension: int = self.pooled_dimension
+        self.fc: nn.Module = nn.Linear(self.pooled_dimension, outputs)
         self._initialize()
 
     def _layer(self, channels: int, blocks: int, *, stride: int) -> nn.Sequential:
@@ -168,6 +169,29 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings before they have unit length.
+
+        Parameters
+        ----------
+        images
+            (n, 3, h, w), normalized as in training.
+
+        Returns
+        -------
+        torch.Tensor
+            (n, d).
+        """
+        return self.features_of(images, self.pooled(images))
+
+    def features_of(
+        self,
+        images: torch.Tensor,  # noqa: ARG002 - networks with a branch of their own look at them
+        pooled: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the features (n, d) of images whose pooled values are known: these themselves."""
+        return pooled
+
+    def pooled(self, images: torch.Tensor) -> torch.Tensor:
         """Return the representation before ``fc``: what the paper searches with.
 
         Parameters
@@ -186,4 +210,4 @@ class ResNet(nn.Module):
 
     @override
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.features(images))  # type: ignore[no-any-return] # nn.Module is untyped
+        return self.fc(self.pooled(images))  # type: ignore[no-any-return] # nn.Module is untyped

@@ -181,8 +181,9 @@ def both_layers(encoder: TrainedEncoder, images: torch.Tensor) -> dict[str, Vect
     An encoder without a projection, such as an imported one, gives features alone.
     """
     with torch.inference_mode():
-        features = encoder.network.features(images)  # (b, d)
+        pooled = encoder.network.pooled(images)
+        features = encoder.network.features_of(images, pooled)  # (b, d)
         layers = {"features": features}
         if any(isinstance(module, nn.Linear) for module in encoder.network.fc.modules()):
-            layers["projection"] = encoder.network.fc(features)  # (b, p)
+            layers["projection"] = encoder.network.fc(pooled)  # (b, p)
     return {name: rows.float().cpu().numpy() for name, rows in layers.items()}

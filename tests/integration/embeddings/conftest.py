@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 from cutout_factory import add_galaxies, draw_cutouts, insert_cutouts, insert_galaxies, write_images
 from skylike.embeddings import store
 from skylike.embeddings.checkpoint import file_sha256, save_encoder
+from skylike.embeddings.heads import build_network
 from skylike.embeddings.preprocess import Preprocessing
 from skylike.embeddings.recipe import TrainRecipe, replace_fields
-from skylike.embeddings.heads import build_network
 
 N_GALAXIES = 40
 

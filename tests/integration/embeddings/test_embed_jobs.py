@@ -296,19 +296,16 @@ def test_two_precisions_are_not_mixed(engine: Engine, name: str):
 
 
 def test_half_precision_gives_nearly_the_same_embeddings(
-    engine: Engine, name: str, enter_encoder: Callable[..., str]
+    engine: Engine, galaxies: Callable[..., None], enter_encoder: Callable[..., str]
 ):
-    embed_galaxies(engine, name)
-    embed_layers(engine, enter_encoder("half"), options=EmbedOptions(precision="bf16"))
+    half, full = enter_encoder("half"), enter_encoder("full")  # of equal weights
 
-    # Of another name the network has other weights: compare with its own float32.
-    embedded = stored_vectors(engine, "half")[1].astype(np.float64)
-    embed_layers(engine, enter_encoder("full"), options=EmbedOptions())
-    assert embedded.shape == stored_vectors(engine, "full")[1].shape
-    exact = stored_vectors(engine, "full")[1].astype(np.float64)
-    cosines = (embedded * exact).sum(axis=1)
-    assert cosines.min() > 0.999
-    assert not np.array_equal(embedded, exact)
+    embed_layers(engine, half, options=EmbedOptions(precision="bf16"))
+    embed_layers(engine, full)
+
+    found, exact = stored_vectors(engine, half)[1], stored_vectors(engine, full)[1]
+    assert (found * exact).sum(axis=1).min() > 0.999
+    assert not np.array_equal(found, exact)
 
 
 def test_a_neighbor_run_that_read_before_the_publication_sees_that_embeddings_are_newer(
@@ -356,18 +353,15 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_cluster_embeds_what_one_process_embeds(
-    engine: Engine, name: str, enter_encoder: Callable[..., str], scheduler: str, tmp_path: Path
+    engine: Engine, name: str, enter_encoder: Callable[..., str], scheduler: str
 ):
-    same = enter_encoder("alone")  # a name of as many letters would have the same weights
-    assert (tmp_path / "alone.pt").exists()
+    alone = enter_encoder("same")  # of equal weights
 
-    outcome = embed_layers(engine, same, share=Cluster(scheduler), layer="both")
-    on_cluster = stored_vectors(engine, same)
-    with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE skylike.cutout SET updated_at = clock_timestamp()"))
-    embed_galaxies(engine, same)
+    outcome = embed_layers(engine, name, share=Cluster(scheduler), layer="both")
+    embed_galaxies(engine, alone)
 
+    found, expected = stored_vectors(engine, name), stored_vectors(engine, alone)
     assert (outcome.n_here, outcome.n_left) == (N_GALAXIES, 0)
-    assert [report.encoder for report in outcome.reports] == [same, f"{same}-projection"]
-    assert on_cluster[0] == stored_vectors(engine, same)[0]
-    np.testing.assert_allclose(on_cluster[1], stored_vectors(engine, same)[1], atol=1e-3)
+    assert [report.encoder for report in outcome.reports] == [name, f"{name}-projection"]
+    assert found[0] == expected[0]
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-3)

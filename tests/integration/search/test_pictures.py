@@ -21,9 +21,9 @@ N = 12
 def folder(tmp_path_factory) -> Path:
     """Pixels of galaxies in HDF5, and the checkpoint of a network."""
     from skylike.embeddings.checkpoint import save_encoder
+    from skylike.embeddings.heads import build_network
     from skylike.embeddings.preprocess import preprocessing_of
     from skylike.embeddings.recipe import TrainRecipe
-    from skylike.embeddings.heads import build_network
 
     made = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(4)

@@ -15,9 +15,9 @@ from skylike.embeddings.checkpoint import (
     save_encoder,
     save_whole,
 )
+from skylike.embeddings.heads import build_network
 from skylike.embeddings.preprocess import Preprocessing
 from skylike.embeddings.recipe import TrainRecipe
-from skylike.embeddings.heads import build_network
 from skylike.errors import CheckpointError, SettingsError
 from skylike.images.render import render_rgb
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from cutout_factory import draw_cutouts
 from skylike.embeddings.encoder import TrainedEncoder
+from skylike.embeddings.folding import fold_normalization
 from skylike.embeddings.heads import build_network
 from skylike.embeddings.preprocess import (
     Preprocessing,
@@ -18,6 +19,7 @@ from skylike.embeddings.preprocess import (
     to_crops,
 )
 from skylike.embeddings.recipe import TrainRecipe
+from skylike.embeddings.resnet import ResNet
 from skylike.errors import SettingsError
 
 
@@ -106,3 +108,24 @@ def test_a_network_without_a_head_has_no_projection(encoder: TrainedEncoder):
 def test_images_of_other_channels_are_refused(encoder: TrainedEncoder, shape: tuple[int, ...]):
     with pytest.raises(SettingsError, match="expected flux or rgb"):
         encoder.embed(np.zeros(shape, np.float32), "flux")
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
+def test_a_folded_network_computes_the_same_without_normalization(architecture: str):
+    torch.manual_seed(0)
+    network = ResNet(architecture, width=0.125, stem="small").eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight.data, module.running_var):
+                values.uniform_(0.5, 2)
+            for values in (module.bias.data, module.running_mean):
+                values.normal_()
+    images = torch.rand(3, 3, 32, 32)
+
+    folded = fold_normalization(network)
+
+    with torch.inference_mode():
+        expected, found = network.features(images), folded.features(images)
+    assert not [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))

@@ -89,7 +89,7 @@ def apply(
     with torch.inference_mode():  # less to do for each of many small operations
         steps = _split(_steps(draws, preprocessing, canvas.shape[-1], kind), at_once)
         objects = None if draws.foreground is None else _split(draws.foreground, at_once)
-        parts = zip(canvas.split(at_once), views.split(at_once), steps, strict=True)
+        parts = zip(torch.split(canvas, at_once), torch.split(views, at_once), steps, strict=True)
         for number, (pixels, view, step) in enumerate(parts):
             observed = _geometry_and_blur(pixels.to(torch.float32), step, view)
             view.mul_(step.factor)
@@ -105,7 +105,7 @@ _Record = TypeVar("_Record", _Steps, Foreground)
 def _split(record: _Record, size: int) -> list[_Record]:
     """Split all tensors of a record alike."""
     values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-    parts = {k: v.split(size) for k, v in values.items() if isinstance(v, torch.Tensor)}
+    parts = {k: torch.split(v, size) for k, v in values.items() if isinstance(v, torch.Tensor)}
     rows = zip(*parts.values(), strict=True)
     return [dataclasses.replace(record, **dict(zip(parts, row, strict=True))) for row in rows]
 

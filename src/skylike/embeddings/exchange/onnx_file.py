@@ -51,8 +51,12 @@ class PixelsToEmbedding(nn.Module):
     @override
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         pixels = self._binned(image) if self.is_flux else self._averaged(image)
-        features = self.network.features((pixels - self.mean) / self.scale)  # (n, d)
-        rows = features if self.layer == "features" else self.network.fc(features)
+        images = (pixels - self.mean) / self.scale
+        rows = (
+            self.network.features(images)  # (n, d)
+            if self.layer == "features"
+            else self.network.fc(self.network.pooled(images))
+        )
         length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)  # (n, 1)
         return rows / torch.where(length > 0, length, torch.ones_like(length))
 

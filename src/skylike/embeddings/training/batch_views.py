@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,11 @@ from skylike.embeddings.recipe import TrainRecipe
 from skylike.embeddings.training import distributed
 from skylike.embeddings.training.schedule import step_generator
 from skylike.embeddings.training.training_set import Batch, TrainingSet
+
+AHEAD_FROM_THREADS: Final = 4
+"""Threads of torch from which on a CPU augments beside the step. With 2 on 2 cores the whole loop
+made 0.70 of the images of the bare step with a thread beside it, and 0.85 in turn
+(``benchmarks/encoder.py``): the step's own threads wait for the one that shares its core."""
 
 
 class BatchViews(NamedTuple):
@@ -45,9 +50,10 @@ def iter_views(
 ) -> Generator[BatchViews, None, None]:
     """Yield the views of some steps.
 
-    A thread prepares the next batches while one is trained on: for a GPU it puts them into pinned
-    memory, and the GPU augments; on the CPU it augments too. The random numbers of a step come from
-    its own generator, so that no result depends on which of the two is ahead.
+    For a GPU, which augments by itself, a thread puts the next batches into pinned memory. On a CPU
+    of many cores a thread augments the next batch; on one of few it would only be in the way of the
+    step. The random numbers of a step come from its own generator, so that no result depends on
+    which of the two is ahead.
 
     Parameters
     ----------
@@ -67,9 +73,11 @@ def iter_views(
         if is_gpu:
             with closing(prefetch(batches)) as ready:
                 yield from map(make, ready)
-        else:
+        elif torch.get_num_threads() >= AHEAD_FROM_THREADS:
             with closing(prefetch(map(make, batches), depth=1)) as views:
                 yield from views
+        else:
+            yield from map(make, batches)
 
 
 def make_views(

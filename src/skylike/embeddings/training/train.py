@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from skylike.embeddings.polar import PolarResNet
 from skylike.embeddings.preprocess import (
     center_crop,
     measure_normalization,
@@ -29,6 +30,7 @@ from skylike.embeddings.training.metrics import CollapseWatch, Metrics, open_met
 from skylike.embeddings.training.objectives import make_objective
 from skylike.embeddings.training.optimizer import make_optimizer
 from skylike.embeddings.training.outcome import TrainingOutcome, write_encoder
+from skylike.embeddings.training.readout import fit_readout
 from skylike.embeddings.training.run_state import (
     RunIdentity,
     RunState,
@@ -141,6 +143,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.recipe, self.files, self.device = recipe, files, device
+        self.progress = progress
         self.selection = selection
         self.preprocessing = preprocessing_of(recipe)
         self.images = TrainingSet(selection.index, self.preprocessing, progress=progress)
@@ -303,6 +306,15 @@ class _Run:
         if self.identity.selection is not None:
             training["selection"] = dict(self.identity.selection)
         encoder = self.objective.query_encoder
+        if isinstance(encoder, PolarResNet):
+            fit_readout(
+                encoder,
+                self.images,
+                self.recipe,
+                self.preprocessing,
+                device=self.device,
+                progress=self.progress,
+            )
         return write_encoder(self.files, encoder, self.recipe, self.preprocessing, training)
 
 
