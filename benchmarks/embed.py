@@ -301,7 +301,7 @@ def main() -> None:
             for name, rate in rates.items()
             if name != "forward"
         },
-        "ratios_of_each_round": [
+        "database_to_forward_of_each_round": [
             round(found["database"] / found["forward"], 3) for found in rounds
         ],
     }

@@ -47,6 +47,6 @@ def _fold(convolution: nn.Conv2d, normalization: nn.BatchNorm2d) -> None:
         normalization.weight,
         normalization.bias,
     )
-    weight = weight.detach().contiguous(memory_format=torch.channels_last)
-    convolution.weight = nn.Parameter(weight, requires_grad=False)
+    filters = weight.detach().contiguous(memory_format=torch.channels_last)
+    convolution.weight = nn.Parameter(filters, requires_grad=False)
     convolution.bias = nn.Parameter(bias.detach(), requires_grad=False)

@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Engine
 
 from skylike.database.engine import connect
@@ -29,14 +28,13 @@ from skylike.embeddings.embed_job import EmbedReport
 from skylike.embeddings.prefetch import prefetch
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_staging import StagedCounts
+from skylike.embeddings.store_tables import GalaxyIds
 from skylike.errors import EmptyStageError
 from skylike.progress import SILENT, Progress
 
 NEW_BASIS_SHARE = 0.2
 """When more than this share of the embeddings is new, the principal axes are computed again. The
 bound of compact distances holds for any basis; only its tightness suffers meanwhile."""
-
-GalaxyIds = npt.NDArray[np.int32]
 
 
 def publish_staged(

@@ -206,7 +206,7 @@ def test_only_the_galaxy_whose_cutout_changed_is_embedded_again(
     with engine.connect() as connection:
         after = vectors_of(connection)[1]
     assert report.n_new == 1
-    assert np.array_equal(after[2], after[10])
+    np.testing.assert_allclose(after[2], after[10], atol=1e-3)  # a batch of one, and of many
     assert np.array_equal(np.delete(after, 2, axis=0), np.delete(before, 2, axis=0))
 
 
