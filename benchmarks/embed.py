@@ -9,8 +9,8 @@ Synthetic cutouts in a file of our layout, random weights. Each round measures o
     memory     files to rows in memory
     database   files to embeddings committed in PostgreSQL, with the sums for mean and axes
 and the best round of each counts: what else runs on the machine only ever takes. Publication, the
-one pass after the network, is timed apart. A scratch database is made on the server (the embedded
-one of skylike is started where none is named) and dropped again. Prints JSON.
+one pass after the network, is timed apart. A scratch database is made on the server (an embedded
+one is started where none is named) and dropped again. Prints JSON.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from sqlalchemy import Engine
 
 from skylike.bands import CUTOUT_SIZE_PIX
 from skylike.database import server
-from skylike.database.engine import make_engine, parse_url
+from skylike.database.engine import make_engine
 from skylike.database.migrate import upgrade
 from skylike.devices import choose_device
 from skylike.embeddings import store
@@ -105,14 +105,15 @@ def write_encoder(recipe_name: str, path: Path) -> dict[str, object]:
 @contextmanager
 def scratch_database(url: str | None, folder: Path) -> Iterator[Engine]:
     """Make a migrated database on a server, and drop it at the end."""
+    home = folder / "server"
     if url is None:
-        started = server.start(folder / "server")
-        url = started.url if isinstance(started.url, str) else started.url.render_as_string(False)
+        server.start(home)
+    above = make_engine(server.superuser_url(home) if url is None else url)
+    above = above.execution_options(isolation_level="AUTOCOMMIT")
     name = f"benchmark_embed_{uuid4().hex[:8]}"
-    above = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     with above.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine = make_engine(parse_url(url).set(database=name))
+    engine = make_engine(above.url.set(database=name))
     try:
         upgrade(engine)
         yield engine
@@ -121,6 +122,8 @@ def scratch_database(url: str | None, folder: Path) -> Iterator[Engine]:
         with above.connect() as connection:
             connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
         above.dispose()
+        if url is None:
+            server.stop(home)
 
 
 def enter(engine: Engine, index: CutoutIndex, encoder: dict[str, object]) -> None:

@@ -73,5 +73,5 @@ def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, text: str, erro
 
 
 def test_an_unknown_name_lists_the_recipes():
-    with pytest.raises(SettingsError, match="paper, small"):
+    with pytest.raises(SettingsError, match="paper, default, small"):
         load_recipe("nobody")

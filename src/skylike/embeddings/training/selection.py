@@ -1,5 +1,6 @@
 """Which images are trained on: by kind, at random, or evenly over a column of the catalog."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from skylike.embeddings.recipe import TrainRecipe
 from skylike.errors import EmptyStageError, SettingsError
 from skylike.images.index import NO_GALAXY, CutoutIndex
+from skylike.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 Positions = npt.NDArray[np.int64]
 
@@ -141,6 +145,18 @@ def choose_images(
             f"{recipe.batch_size}; add more, or lower --batch-size"
         )
     return Selection(index.take(chosen), report)
+
+
+def announce(selection: Selection, progress: Progress) -> None:
+    """Show before a long training how even a selection has become."""
+    report, n = selection.uniform, len(selection.index)
+    if report is None:
+        return
+    with progress.task(f"uniform in {report.column}", total=n, unit="images") as task:
+        task.advance(n)
+        task.note(report.summary())
+    for sentence in report.sentences():
+        logger.info("%s", sentence)
 
 
 def _usable(index: CutoutIndex, recipe: TrainRecipe, kind: str | None) -> Positions:

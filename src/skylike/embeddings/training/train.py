@@ -16,16 +16,12 @@ import numpy.typing as npt
 import torch
 
 from skylike.embeddings.polar import PolarResNet
-from skylike.embeddings.preprocess import (
-    center_crop,
-    measure_normalization,
-    preprocessing_of,
-    to_colors,
-)
+from skylike.embeddings.preprocess import preprocessing_of
 from skylike.embeddings.recipe import TrainRecipe
 from skylike.embeddings.training import distributed
-from skylike.embeddings.training.batch_views import BatchViews, iter_views, split_kinds
+from skylike.embeddings.training.batch_views import BatchViews, iter_views
 from skylike.embeddings.training.compilation import compile_networks
+from skylike.embeddings.training.input_scale import measure_input
 from skylike.embeddings.training.metrics import CollapseWatch, Metrics, open_metrics
 from skylike.embeddings.training.objectives import make_objective
 from skylike.embeddings.training.optimizer import make_optimizer
@@ -39,7 +35,7 @@ from skylike.embeddings.training.run_state import (
     save_state,
 )
 from skylike.embeddings.training.schedule import learning_rate_at, step_generator
-from skylike.embeddings.training.selection import Selection, choose_images
+from skylike.embeddings.training.selection import Selection, announce, choose_images
 from skylike.embeddings.training.stopping import stop_requests
 from skylike.embeddings.training.training_set import TrainingSet
 from skylike.errors import CheckpointError, TrainingError
@@ -50,9 +46,6 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_S: Final = 60.0
 """Time between checkpoints within an epoch; a kill loses at most this much."""
-
-_NORMALIZATION_SAMPLE: Final = 1024
-"""Images whose crops give mean and scale of the input: 9 million pixels of a channel are plenty."""
 
 _NAMED_CUTOUTS: Final = 8
 """Cutouts of a batch that an error message names; the log names all."""
@@ -99,7 +92,7 @@ def train_encoder(
     with distributed.processes(device) as own_device:
         shown = progress if distributed.is_first() else SILENT
         selection = choose_images(index, recipe, kind=kind, column=column)
-        _tell_selection(selection, shown)
+        announce(selection, shown)
         run = _Run(selection, recipe, files, device=own_device, progress=shown)
         run.start()
         total = run.total_steps * recipe.batch_size
@@ -111,17 +104,6 @@ def train_encoder(
             task.skip(run.step * recipe.batch_size)
             run.go(stop, task, metrics, checkpoint_every_s=checkpoint_every_s)
         return run.finish()
-
-
-def _tell_selection(selection: Selection, progress: Progress) -> None:
-    report, n = selection.uniform, len(selection.index)
-    if report is None:
-        return
-    with progress.task(f"uniform in {report.column}", total=n, unit="images") as task:
-        task.advance(n)
-        task.note(report.summary())
-    for sentence in report.sentences():
-        logger.info("%s", sentence)
 
 
 def _metrics_of_first(run: "_Run") -> AbstractContextManager[Metrics | None]:
@@ -166,7 +148,7 @@ class _Run:
         if self.files.state.exists():
             self._resume()
         else:
-            self._measure_normalization()
+            self.preprocessing = measure_input(self.images, seed=self.recipe.seed)
         if self.recipe.compile:
             compile_networks(self.objective, self.device)
         self.shared = distributed.share_gradients(self.objective, self.device)
@@ -185,19 +167,6 @@ class _Run:
         self.step, self.loss = state.step, state.loss
         self.collapse = CollapseWatch(self.steps_per_epoch, state.figures)
         logger.info("going on from step %d of %s", self.step, self.files.state)
-
-    def _measure_normalization(self) -> None:
-        generator = np.random.default_rng(self.recipe.seed)
-        n = len(self.images)
-        sample = np.sort(generator.permutation(n)[: min(n, _NORMALIZATION_SAMPLE)])
-        canvases = self.images.sample(sample)
-        colors = [
-            to_colors(
-                center_crop(canvases[here].float(), self.preprocessing), kind, self.preprocessing
-            )
-            for kind, here in split_kinds(self.images.is_picture[sample])
-        ]
-        self.preprocessing = measure_normalization(torch.cat(colors), self.preprocessing)
 
     def go(
         self,
