@@ -47,21 +47,18 @@ check: install ## Format, lint, types, layers, spelling
 schema: install ## Generate sql/schema.sql and docs/data-model.md
 	$(BIN)/python -m skylike.database.documents
 
-# The encoder that ships. Its simulated galaxies have a seed of their own: those of `skylike demo` are others.
+# The encoder that ships.
 DATA ?= ../shared/data
 ENCODER_WORK := $(CURDIR)/build/encoder
-ENCODER_GALAXIES := 10000
-ENCODER_SEED := 20211030
 ENCODER := src/skylike/embeddings/shipped/default.pt
 ENCODER_PICTURES := $(DATA)/galaxy_zoo1/galaxy_zoo1.tar $(DATA)/decals_rings/decals_rings.tar
 
-encoder: install ## Train the encoder that ships, from DATA=../shared/data and simulation
+encoder: install ## Train the encoder that ships, from DATA=../shared/data
 	@for file in $(ENCODER_PICTURES); do \
 	    [ -f "$$file" ] || { echo "$$file is not there; name its folder: make encoder DATA=FOLDER" >&2; exit 1; }; \
 	done
-	$(BIN)/skylike simulate --galaxies $(ENCODER_GALAXIES) --seed $(ENCODER_SEED) --output $(ENCODER_WORK)/simulation
 	SKYLIKE_HOME=$(ENCODER_WORK) $(BIN)/skylike encoder train --recipe default --half $(DEVICE:%=--device %) \
-	    $(ENCODER_PICTURES:%=--images %) --images $(ENCODER_WORK)/simulation/images --output $(ENCODER)
+	    $(ENCODER_PICTURES:%=--images %) --output $(ENCODER)
 
 clean: ## Remove .venv, builds and caches (no data)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -107,6 +107,7 @@ def scratch_database(url: str | None, folder: Path) -> Iterator[Engine]:
     """Make a migrated database on a server, and drop it at the end."""
     home = folder / "server"
     if url is None:
+        folder.chmod(0o755)  # root runs the server as another user, who has to enter
         server.start(home)
     above = make_engine(server.superuser_url(home) if url is None else url)
     above = above.execution_options(isolation_level="AUTOCOMMIT")
