@@ -82,9 +82,9 @@ def _machine(tmp_path_factory: pytest.TempPathFactory, name: str) -> Machine:
     return Machine(home=home, folder=tmp_path_factory.mktemp(name))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """An empty database on a new machine."""
+    """An empty database on a new machine; each file of tests has its own."""
     made = _machine(tmp_path_factory, "work")
     made.run("db", "start")
     yield made
