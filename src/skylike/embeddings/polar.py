@@ -35,12 +35,22 @@ HARMONICS: Final = 9
 CROSS_HARMONICS: Final = 6
 """Harmonics 1 to 6 are compared between neighboring circles: straight bars or winding arms."""
 
+CENTERING_SIGMAS: Final = (9.0, 7.0, 6.0, 5.0, 5.0, 5.0, 5.0, 5.0)
+"""Widths, in pixels of the input, of the Gaussian window that follows the light: wide at first, so
+that a galaxy 10 pixels off is found (the corner of the paper's jitter), then that of a bulge."""
+
+FARTHEST_CENTER: Final = 12.0
+"""Pixels that the center may lie off the middle, along each axis."""
+
 _FAINTEST_COLOR: Final = 0.02
 """Mean brightness of a circle, of at most 1, below which its color is noise."""
 
 
 class PolarSpectrum(nn.Module):
-    """Harmonics of the brightness on circles around the center: images (n, 3, h, h) to (n, p).
+    """Harmonics of the brightness on circles around the galaxy: images (n, 3, h, h) to (n, p).
+
+    The circles lie around the center of the light near the middle (:func:`center_of_light`): around
+    another point the same galaxy has other harmonics.
 
     For each circle the square roots of the amplitudes of harmonics 0 to 8 of the mean of the
     channels; for each pair of neighboring circles the real part and the size of the imaginary part
@@ -93,9 +103,10 @@ class PolarSpectrum(nn.Module):
 
     def _describe(self, images: torch.Tensor) -> torch.Tensor:
         images = (images * self.channel_scale[:, None, None]).contiguous()  # (n, 3, h, h)
-        sky = _median(images.flatten(2))[:, :, None, None]  # (n, 3, 1, 1)
-        grid = self.grid.expand(len(images), -1, -1, -1)
-        circles = functional.grid_sample(images - sky, grid, align_corners=False)  # (n, 3, r, a)
+        images = images - _median(images.flatten(2))[:, :, None, None]  # less the sky
+        center = center_of_light(images.mean(dim=1)) * (2.0 / images.shape[-1])  # (n, 2)
+        grid = self.grid + center[:, None, None, :]  # (n, r, a, 2)
+        circles = functional.grid_sample(images, grid, align_corners=False)  # (n, 3, r, a)
         light = circles.mean(dim=1)  # (n, r, a)
         total = torch.linalg.vector_norm(light.clamp(min=0.0).flatten(1), dim=1)  # (n,)
         light = light * (20.0 / (total + 1e-3))[:, None, None]
@@ -107,6 +118,35 @@ class PolarSpectrum(nn.Module):
             _circle_colors(circles),
         ]
         return torch.cat([part.flatten(1) for part in parts], dim=1)  # (n, p)
+
+
+def center_of_light(light: torch.Tensor) -> torch.Tensor:
+    """Find where galaxies in the middle of their images are centered.
+
+    The mean position of the light within a Gaussian window, to which the window moves, eight times:
+    what the Sloan survey's adaptive moments do at a fixed width (Bernstein & Jarvis 2002).
+
+    Parameters
+    ----------
+    light
+        Brightness above the sky, (n, h, h); below it, it counts as none.
+
+    Returns
+    -------
+    Tensor
+        (n, 2) x and y, in pixels from the middle, within :data:`FARTHEST_CENTER`; 0 without light.
+    """
+    light = light.clamp(min=0.0)
+    side = light.shape[-1]
+    axis = torch.arange(side, dtype=light.dtype, device=light.device) - (side - 1) / 2  # (h,)
+    center = torch.zeros(len(light), 2, dtype=light.dtype, device=light.device)
+    for sigma in CENTERING_SIGMAS:
+        window = torch.exp(-0.5 * ((axis - center[:, :, None]) / sigma) ** 2)  # (n, 2, h)
+        seen = light * window[:, 1, :, None] * window[:, 0, None, :]  # (n, h, h)
+        along = torch.stack([seen.sum(dim=1), seen.sum(dim=2)], dim=1)  # (n, 2, h)
+        center = (along * axis).sum(dim=2) / (seen.sum(dim=(1, 2))[:, None] + 1e-6)  # (n, 2)
+        center = center.clamp(-FARTHEST_CENTER, FARTHEST_CENTER)
+    return center
 
 
 def _median(values: torch.Tensor) -> torch.Tensor:

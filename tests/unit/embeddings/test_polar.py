@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from skylike.embeddings.heads import build_network
-from skylike.embeddings.polar import PolarSpectrum, Readout
+from skylike.embeddings.polar import (
+    FARTHEST_CENTER,
+    PolarSpectrum,
+    Readout,
+    center_of_light,
+)
 from skylike.embeddings.recipes import load_recipe
 
 SIZE = 64
@@ -46,6 +51,38 @@ def test_a_mirrored_galaxy_has_the_same_spectrum(spectrum):
     mirrored = spectrum(galaxy.flip(3))
 
     np.testing.assert_allclose(mirrored.numpy(), spectrum(galaxy).numpy(), atol=2e-3)
+
+
+@pytest.mark.parametrize("shift", [(2, 0), (-7, 7), (5, -3)])
+def test_a_galaxy_off_the_middle_has_the_same_spectrum(spectrum, shift):
+    galaxy = _galaxy(0.4, turn=0.5)
+    moved = galaxy.roll(shift, dims=(3, 2))
+
+    # Circles that reach beyond the shifted image see less; the others see the same.
+    assert _cosine(spectrum(moved), spectrum(galaxy)) > 0.99
+    assert torch.dist(spectrum(moved), spectrum(galaxy)) < 0.3 * torch.dist(
+        spectrum(_galaxy(0.9)), spectrum(galaxy)
+    )
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (3.25, -1.5), (-7.0, 7.0)])
+def test_center_of_light_is_where_the_galaxy_is(shift):
+    axis = torch.arange(SIZE, dtype=torch.float32) - (SIZE - 1) / 2
+    squared = (axis[None, :] - shift[0]) ** 2 + (axis[:, None] - shift[1]) ** 2
+    light = torch.exp(-squared / (2 * 4.0**2))[None]  # (1, h, h)
+
+    np.testing.assert_allclose(center_of_light(light).numpy(), [shift], atol=0.05)
+
+
+def test_center_of_light_when_there_is_none_is_the_middle():
+    assert not center_of_light(-torch.ones(2, SIZE, SIZE)).any()
+
+
+def test_center_of_light_when_all_lies_in_a_corner_stays_near_the_middle():
+    light = torch.zeros(1, SIZE, SIZE)
+    light[:, -5:, -5:] = 1.0
+
+    assert center_of_light(light).abs().max() <= FARTHEST_CENTER
 
 
 def test_brightness_and_sky_do_not_count(spectrum):

@@ -224,7 +224,8 @@ class TrainingSet:
         """Let the threads read the images at some positions, in large blocks."""
         kinds = [np.sort(positions[self.is_picture[positions] == is_rgb]) for is_rgb in (0, 1)]
         size = self.preprocessing.canvas_size
-        canvases = torch.empty(len(positions), len(BANDS), size, size, dtype=torch.float16)
+        with torch.inference_mode(mode=False):  # the readers' threads are in no inference mode
+            canvases = torch.empty(len(positions), len(BANDS), size, size, dtype=torch.float16)
         blocks, done = [], 0
         for kind, held in zip(("flux", "rgb"), kinds, strict=True):
             for start in range(0, len(held), BLOCK_ROWS):

@@ -52,6 +52,17 @@ def test_batches_hold_the_right_images_whether_all_fit_in_memory_or_not(
 
 
 @pytest.mark.parametrize("memory_bytes", [1 << 30, SMALL])
+def test_a_sample_is_read_in_inference_mode_too(cutout_index: CutoutIndex, memory_bytes: int):
+    preprocessing = Preprocessing(input="flux", bin_pix=4)
+    images = TrainingSet(cutout_index, preprocessing, memory_bytes=memory_bytes)
+
+    with torch.inference_mode():
+        sample = images.sample(np.array([5, 2, 40]))
+
+    assert torch.equal(sample, images.read(np.array([5, 2, 40])))
+
+
+@pytest.mark.parametrize("memory_bytes", [1 << 30, SMALL])
 @pytest.mark.parametrize("first", [1, 6, 9])
 def test_batches_from_a_later_step_are_those_of_the_whole_run(
     cutout_index: CutoutIndex, memory_bytes: int, first: int
