@@ -115,7 +115,7 @@ def import_encoder(  # noqa: PLR0917 - Typer's options
     if format is not FileFormat.AUTO or recipe is not None:
         raise SettingsError("--format and --recipe go with a FILE of weights, not --embeddings")
     from skylike.embeddings.exchange.import_vectors import VectorSource, import_vectors
-    from skylike.embeddings.exchange.names import name_after
+    from skylike.embeddings.names import name_after
     from skylike.survey.column_names import parse_column_map
 
     source = VectorSource(

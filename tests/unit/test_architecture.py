@@ -19,7 +19,7 @@ DRIVERS = {"sqlalchemy", "psycopg", "pgvector", "pgpq", "alembic"}
 HANDLES = {"Connection", "Engine"}
 """What an orchestrating module passes on to its store: it may name these types."""
 
-STORE_ONLY = {"skylike.database." + name for name in ("copy", "sql_files", "tables")}
+STORE_ONLY = {"skylike.database." + name for name in ("copy", "partitions", "sql_files", "tables")}
 """Our own modules that statements are made with."""
 
 STATEMENTS = {"select", "text", "insert", "update", "delete", "exists"}

@@ -7,8 +7,9 @@ from sqlalchemy import Connection
 
 from skylike.database.copy import copy_into, halfvec_column
 from skylike.database.engine import SCHEMA
+from skylike.database.partitions import hide, qualified, run
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.store_tables import GalaxyIds, VectorTables, hide, qualified, run
+from skylike.embeddings.store_tables import GalaxyIds, VectorTables
 
 
 def begin_compact_staging(connection: Connection, record: EncoderRecord) -> None:

@@ -7,10 +7,11 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
+from skylike.database.partitions import qualified, run
 from skylike.database.sql_files import statement
 from skylike.database.tables import embedding_compact
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.store_tables import VectorTables, qualified, run
+from skylike.embeddings.store_tables import VectorTables
 
 ON_SKY: Final = (("healpix29",), ("dec", "ra"))
 """Columns of the indexes that cones use: rows lie in that order, or nearly."""

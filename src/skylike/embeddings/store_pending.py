@@ -16,9 +16,10 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import driver_connection
+from skylike.database.partitions import qualified
 from skylike.database.sql_files import statement
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.store_tables import VectorTables, qualified
+from skylike.embeddings.store_tables import VectorTables
 from skylike.images.index import CutoutFile, CutoutIndex
 
 SHARD_ROWS: Final = 1024

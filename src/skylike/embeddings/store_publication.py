@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy import Connection, Engine
 
+from skylike.database.partitions import attach_partition, qualified, relation_exists, run, show
 from skylike.database.tables import embedding_compact, encoder, encoder_component
 from skylike.embeddings.compact import CompactBasis
 from skylike.embeddings.store import EncoderRecord, lock_activation
@@ -21,10 +22,6 @@ from skylike.embeddings.store_tables import (
     VectorTables,
     create_partition_like,
     delete_galaxies,
-    qualified,
-    run,
-    show,
-    table_exists,
 )
 
 _COPIED: Final = tuple(
@@ -50,10 +47,10 @@ def publish_vectors(
     # The catalog must stand still until its columns are copied to embedding_compact.
     run(connection, "LOCK TABLE {galaxy} IN SHARE MODE", galaxy=qualified("galaxy"))
     tables = VectorTables(record.encoder_id)
-    if not table_exists(connection, tables.vectors):
+    if not relation_exists(connection, tables.vectors):
         _rename_partition(connection, tables.staging, tables.vectors)
         show(connection, tables.vectors)
-        _attach(connection, "embedding", tables.vectors, record.encoder_id)
+        attach_partition(connection, "embedding", tables.vectors, key=record.encoder_id)
         return
     names = {"vectors": qualified(tables.vectors), "staging": qualified(tables.staging)}
     delete_galaxies(connection, record, tables.vectors, without)
@@ -88,16 +85,6 @@ def _rename_partition(connection: Connection, old: str, new: str) -> None:
         "ALTER TABLE {table} RENAME TO {new}",
         table=qualified(old),
         new=sql.Identifier(new),
-    )
-
-
-def _attach(connection: Connection, parent: str, table: str, encoder_id: int) -> None:
-    run(
-        connection,
-        "ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({encoder_id})",
-        parent=qualified(parent),
-        table=qualified(table),
-        encoder_id=sql.Literal(encoder_id),
     )
 
 
@@ -146,7 +133,7 @@ def publish_compact(
         _rename_partition(connection, new, tables.compact)
         rename_indexes(connection, new, tables.compact, with_fast=is_fast)
         show(connection, tables.compact)
-        _attach(connection, "embedding_compact", tables.compact, record.encoder_id)
+        attach_partition(connection, "embedding_compact", tables.compact, key=record.encoder_id)
     run(connection, "DROP TABLE {table}", table=qualified(tables.compact_staging))
 
 

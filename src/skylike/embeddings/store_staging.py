@@ -17,17 +17,13 @@ from sqlalchemy import Connection
 
 from skylike.database.copy import copy_into, driver_connection, halfvec_column
 from skylike.database.engine import SCHEMA
+from skylike.database.partitions import count, hide, qualified, relation_exists, run
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_tables import (
     GalaxyIds,
     VectorTables,
-    count,
     create_partition_like,
     delete_galaxies,
-    hide,
-    qualified,
-    run,
-    table_exists,
 )
 from skylike.errors import ConflictError
 
@@ -43,7 +39,7 @@ def begin_staging(connection: Connection, record: EncoderRecord) -> datetime:
     # Of several processes that begin together one makes the tables.
     key = sa.func.hashtext(f"skylike staging {record.encoder_id}")
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
-    if not table_exists(connection, tables.staging):
+    if not relation_exists(connection, tables.staging):
         create_partition_like(connection, tables.staging, "embedding", "embedding", record)
         _create_beside(connection, tables)
         for name in (tables.staging, tables.blank, tables.shards, tables.sums):
@@ -240,7 +236,7 @@ def count_in_shards(connection: Connection, record: EncoderRecord) -> int:
 
 def has_staging(connection: Connection, record: EncoderRecord) -> bool:
     """Tell whether anything has been staged, or is going to be, since the last publication."""
-    return table_exists(connection, VectorTables(record.encoder_id).staging)
+    return relation_exists(connection, VectorTables(record.encoder_id).staging)
 
 
 def drop_staging(connection: Connection, record: EncoderRecord) -> None:

@@ -13,9 +13,10 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from skylike.database.copy import driver_connection, iter_halfvec_rows
+from skylike.database.partitions import qualified
 from skylike.embeddings.compact import Moments
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.store_tables import GalaxyIds, VectorTables, qualified
+from skylike.embeddings.store_tables import GalaxyIds, VectorTables
 
 
 def write_sums(

@@ -1,22 +1,17 @@
-"""The tables of one encoder's vectors: names, making partitions, plain statements on them."""
+"""The tables of one encoder's vectors: names, making partitions, deleting rows."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import driver_connection
-from skylike.database.engine import SCHEMA
-from skylike.database.roles import READER, SERVICE
+from skylike.database.partitions import qualified, run
 from skylike.embeddings.store import EncoderRecord
 
 GalaxyIds = npt.NDArray[np.int32]
-
-_READERS: Final = sql.SQL(", ").join(map(sql.Identifier, (READER, SERVICE)))
 
 
 @dataclass(frozen=True)
@@ -61,21 +56,6 @@ class VectorTables:
         return f"compact_staging_e{self.encoder_id}"
 
 
-def qualified(name: str) -> sql.Identifier:
-    """Name a table with its schema."""
-    return sql.Identifier(SCHEMA, name)
-
-
-def run(connection: Connection, query: str, **parts: sql.Composable) -> None:
-    """Execute a statement whose ``{names}`` are given as parts."""
-    driver_connection(connection).execute(sql.SQL(query).format(**parts))
-
-
-def table_exists(connection: Connection, name: str) -> bool:
-    """Tell whether a table of the schema is there."""
-    return connection.scalar(sa.select(sa.func.to_regclass(f"{SCHEMA}.{name}"))) is not None
-
-
 def create_partition_like(
     connection: Connection, name: str, parent: str, column: str, record: EncoderRecord
 ) -> None:
@@ -115,20 +95,3 @@ def delete_galaxies(
     )
     rows = driver_connection(connection).execute(query).fetchall()
     return np.array([galaxy_id for (galaxy_id,) in rows], dtype=np.int32)
-
-
-def count(connection: Connection, query: str, **parts: sql.Composable) -> int:
-    """Execute a ``SELECT count(*)`` whose ``{names}`` are given as parts."""
-    row = driver_connection(connection).execute(sql.SQL(query).format(**parts)).fetchone()
-    assert row is not None  # noqa: S101 - a count always has a row
-    return int(row[0])
-
-
-def hide(connection: Connection, table: str) -> None:
-    """Close a table to readers, whom the schema's default privileges let in."""
-    run(connection, "REVOKE ALL ON {table} FROM {roles}", table=qualified(table), roles=_READERS)
-
-
-def show(connection: Connection, table: str) -> None:
-    """Open a table to readers."""
-    run(connection, "GRANT SELECT ON {table} TO {roles}", table=qualified(table), roles=_READERS)

@@ -8,20 +8,15 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from skylike.database.copy import driver_connection, iter_halfvec_rows
+from skylike.database.partitions import count, qualified, relation_exists
 from skylike.embeddings.store import EncoderRecord
-from skylike.embeddings.store_tables import (
-    GalaxyIds,
-    VectorTables,
-    count,
-    qualified,
-    table_exists,
-)
+from skylike.embeddings.store_tables import GalaxyIds, VectorTables
 
 
 def fetch_outlived(connection: Connection, record: EncoderRecord) -> GalaxyIds:
     """Fetch the galaxies whose embedding shall go: their image is gone, or shows nothing now."""
     tables = VectorTables(record.encoder_id)
-    if not table_exists(connection, tables.vectors):
+    if not relation_exists(connection, tables.vectors):
         return np.empty(0, dtype=np.int32)
     query = sql.SQL(
         "SELECT e.galaxy_id FROM {vectors} AS e JOIN {blank} AS b USING (galaxy_id)"
@@ -45,7 +40,7 @@ def count_kept(connection: Connection, record: EncoderRecord, *, without: Galaxy
         Galaxies whose published embedding will go.
     """
     tables = VectorTables(record.encoder_id)
-    if not table_exists(connection, tables.vectors):
+    if not relation_exists(connection, tables.vectors):
         return 0
     return count(
         connection,
@@ -61,7 +56,7 @@ def count_kept(connection: Connection, record: EncoderRecord, *, without: Galaxy
 def count_published(connection: Connection, record: EncoderRecord) -> int:
     """Count the embeddings that readers see."""
     vectors = VectorTables(record.encoder_id).vectors
-    if not table_exists(connection, vectors):
+    if not relation_exists(connection, vectors):
         return 0
     return count(connection, "SELECT count(*) FROM {vectors}", vectors=qualified(vectors))
 
@@ -90,7 +85,7 @@ def iter_vectors(
             parts.append(
                 sql.SQL("SELECT galaxy_id, embedding FROM {}").format(qualified(tables.staging))
             )
-        if kept and table_exists(connection, tables.vectors):
+        if kept and relation_exists(connection, tables.vectors):
             parts.append(
                 sql.SQL(
                     "SELECT e.galaxy_id, e.embedding FROM {vectors} AS e WHERE NOT EXISTS"

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
+from skylike.database.snapshot import begin_snapshot
 from skylike.embeddings.compact import CompactBasis
 from skylike.embeddings.store import fetch_compact_basis
 from skylike.errors import EmptyStageError, SettingsError
@@ -138,7 +139,7 @@ def evaluate_lenses(
     chosen = options or LensOptions()
     generator = np.random.default_rng(chosen.seed)
     with connect(engine) as connection:
-        store.begin_snapshot(connection)
+        begin_snapshot(connection)
         everything = store.fetch_population(connection, encoder)
         found = find_known(connection, listed)
         ids, vectors = store.fetch_usable(connection, everything.record, found.galaxy_ids)

@@ -11,7 +11,6 @@ from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encode
 from skylike.embeddings.store_vectors import iter_vectors_of
 from skylike.evaluation.cosines import has_direction
 from skylike.neighbors.store_input import (
-    begin_snapshot,
     fetch_magnitudes,
     fetch_vectors,
     iter_embeddings,
@@ -20,7 +19,6 @@ from skylike.neighbors.store_lists import fetch_lists
 
 __all__ = [
     "Population",
-    "begin_snapshot",
     "fetch_neighbor_ids",
     "fetch_population",
     "fetch_usable",

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from skylike.bands import BANDS
 from skylike.database.engine import connect
+from skylike.database.snapshot import begin_snapshot
 from skylike.errors import EmptyStageError, NeighborRunNotFoundError, SettingsError
 from skylike.evaluation import store
 from skylike.evaluation.cosines import nearest_places, unit_rows
@@ -138,7 +139,7 @@ def evaluate_window(
     chosen = options or WindowOptions()
     generator = np.random.default_rng(chosen.seed)
     with connect(engine) as connection:
-        store.begin_snapshot(connection)
+        begin_snapshot(connection)
         run = None
         if run_id is not None:
             run = _run(connection, run_id, encoder)

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from skylike.database.copy import copy_into, iter_fixed_rows, iter_halfvec_rows
 from skylike.database.engine import SCHEMA, connect
+from skylike.database.partitions import qualified
 from skylike.database.tables import classifier, classifier_score
 from skylike.embeddings.store import EncoderRecord, hold_lock
 from skylike.labels.classifier import LinearModel
@@ -56,17 +57,10 @@ class TrainedClassifier:
     trained_at: datetime
 
 
-def begin_snapshot(connection: Connection) -> datetime:
-    """Let everything read until the transaction's end be of one moment; return that moment."""
-    connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    now: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-    return now
-
-
 def fetch_embedded_ids(connection: Connection, record: EncoderRecord) -> GalaxyIds:
     """Fetch all galaxies that an encoder has embedded, (n,) ascending."""
     query = sql.SQL("SELECT galaxy_id FROM {} WHERE encoder_id = {}").format(
-        sql.Identifier(SCHEMA, "embedding"), sql.Literal(record.encoder_id)
+        qualified("embedding"), sql.Literal(record.encoder_id)
     )
     batches = iter_fixed_rows(connection, query, [("id", ">i4")], batch_rows=1 << 20)
     parts = [rows["id"].astype(np.int32) for rows in batches]
@@ -123,7 +117,7 @@ def replace_classifier(
         Galaxies scored; those with an embedding of length 0 have no score.
     """
     query = sql.SQL("SELECT galaxy_id, embedding FROM {} WHERE encoder_id = {}").format(
-        sql.Identifier(SCHEMA, "embedding"), sql.Literal(record.encoder_id)
+        qualified("embedding"), sql.Literal(record.encoder_id)
     )
     batches = iter_halfvec_rows(reading, query, dimension=record.dimension, batch_rows=_BATCH_ROWS)
     n_scored = 0

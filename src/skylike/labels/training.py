@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from skylike.catalog.report import counted
 from skylike.catalog.store_labels import fetch_names, no_such_label
 from skylike.database.engine import connect
+from skylike.database.snapshot import begin_snapshot
 from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encoder
 from skylike.errors import EmptyStageError, NotFoundError, SettingsError
 from skylike.labels import store, store_classifier
@@ -125,7 +126,7 @@ def train_classifier(
     check_name(name)
     check_random(n_random, seed)
     with store_classifier.training_lock(engine, name), connect(engine) as reading:
-        trained_at = store_classifier.begin_snapshot(reading)
+        trained_at = begin_snapshot(reading).time
         record = fetch_named_or_active_encoder(reading, encoder)
         gathered = gather(reading, record, name, n_random=n_random, seed=seed)
         _check_enough(name, gathered)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
+from skylike.database.snapshot import Moment, begin_snapshot
 from skylike.errors import ConflictError, EmptyStageError, SettingsError
 from skylike.jobs.shares import Part
 from skylike.neighbors import store, store_input
@@ -20,7 +21,6 @@ from skylike.neighbors.job import SHARD_PAIRS, BuildJob, device_kind
 from skylike.neighbors.stage import StageInput, open_staged, stage_vectors
 from skylike.neighbors.staged_folder import HeldFolder, check_space, hold_folder, remove_unused
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.store_input import Moment
 from skylike.neighbors.store_locks import hold_turn, join_run, refuse_if_worked_on
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def staged_input(job: BuildJob, session: Connection) -> Iterator[StagedInput]:
     """
     with ExitStack() as stack:
         with session.begin():
-            moment = store_input.begin_snapshot(session)
+            moment = begin_snapshot(session)
             given = _read_input(job, session)
             held = stack.enter_context(hold_folder(staged_path(job, given.fingerprint)))
             vectors = open_staged(held.path, given.fingerprint)

@@ -7,6 +7,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
+from skylike.database.snapshot import begin_snapshot
 from skylike.embeddings.store import fetch_encoder
 from skylike.errors import NeighborRunNotFoundError, SettingsError
 from skylike.neighbors import store, store_check, store_input, store_lists
@@ -90,7 +91,7 @@ def check_run(
     if seed < 0:
         raise SettingsError(f"seed {seed}: use 0 or more")
     with connect(engine) as connection:
-        store_input.begin_snapshot(connection)
+        begin_snapshot(connection)
         run = fetch_complete_run(connection, run_id)
         record = fetch_encoder(connection, run.encoder)
         list_ids = store_check.fetch_list_ids(connection, run.run_id)

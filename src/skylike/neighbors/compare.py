@@ -13,8 +13,9 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
+from skylike.database.snapshot import begin_snapshot
 from skylike.errors import NeighborRunNotFoundError, SettingsError
-from skylike.neighbors import store, store_compare, store_input, store_lists
+from skylike.neighbors import store, store_compare, store_lists
 from skylike.neighbors.check import fetch_complete_run
 from skylike.neighbors.store import NeighborRun
 from skylike.progress import SILENT, Progress
@@ -111,7 +112,7 @@ def compare_runs(
     if seed < 0:
         raise SettingsError(f"seed {seed}: use 0 or more")
     with connect(engine) as connection:
-        store_input.begin_snapshot(connection)
+        begin_snapshot(connection)
         one = fetch_complete_run(connection, first)
         other = _other_run(connection, one, second)
         pages = store_compare.iter_common_ids(connection, one.run_id, other.run_id)

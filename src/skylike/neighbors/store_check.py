@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import iter_fixed_rows
-from skylike.database.engine import SCHEMA
+from skylike.database.partitions import qualified, relation_exists
 from skylike.neighbors.staleness import RunInput
 from skylike.neighbors.store import NeighborRun
 from skylike.neighbors.store_lists import LISTS, run_table
@@ -27,7 +26,7 @@ def fetch_list_ids(connection: Connection, run_id: int, *, of: str = LISTS) -> G
         has tampered with the tables.
     """
     query = sql.SQL("SELECT galaxy_id FROM {} ORDER BY galaxy_id").format(
-        sql.Identifier(SCHEMA, run_table(of, run_id))
+        qualified(run_table(of, run_id))
     )
     return _columns(connection, query, [("galaxy_id", ">i4")])["galaxy_id"].astype(np.int32)
 
@@ -41,9 +40,9 @@ def fetch_input(connection: Connection, run: NeighborRun, list_ids: GalaxyIds) -
         Galaxies with a list, ascending: the input of a run that has kept no hashes.
     """
     table = f"neighbor_statistic_r{run.run_id}"
-    if connection.scalar(sa.select(sa.func.to_regclass(f"{SCHEMA}.{table}"))) is not None:
+    if relation_exists(connection, table):
         query = sql.SQL("SELECT galaxy_id, input_hash FROM {} ORDER BY galaxy_id").format(
-            sql.Identifier(SCHEMA, table)
+            qualified(table)
         )
         rows = _columns(connection, query, [("galaxy_id", ">i4"), ("input_hash", ">i8")])
         if len(rows):
@@ -58,8 +57,8 @@ def _fetch_newer_ids(connection: Connection, run: NeighborRun) -> GalaxyIds:
         " WHERE e.encoder_id = {encoder_id}"
         " AND (e.embedded_at > {started_at} OR g.updated_at > {started_at}) ORDER BY e.galaxy_id"
     ).format(
-        embedding=sql.Identifier(SCHEMA, "embedding"),
-        galaxy=sql.Identifier(SCHEMA, "galaxy"),
+        embedding=qualified("embedding"),
+        galaxy=qualified("galaxy"),
         encoder_id=sql.Literal(run.encoder_id),
         started_at=sql.Literal(run.started_at),
     )

@@ -2,8 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -12,35 +10,13 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.bands import BANDS
-from skylike.database.copy import driver_connection, iter_fixed_rows, iter_halfvec_rows
-from skylike.database.engine import SCHEMA
+from skylike.database.copy import iter_fixed_rows, iter_halfvec_rows
+from skylike.database.partitions import qualified
 from skylike.database.tables import embedding, galaxy
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_vectors import iter_vectors_of
 
 GalaxyIds = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When a run read its input."""
-
-    time: datetime
-    """By the database's clock."""
-
-    snapshot: str
-    """Which transactions it saw the work of, as PostgreSQL writes a ``pg_snapshot``."""
-
-
-def begin_snapshot(connection: Connection) -> Moment:
-    """Let everything read until the transaction's end be of one moment; return that moment."""
-    driver_connection(connection).execute(
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-    )
-    # The first query takes the snapshot; a row written later has a later time.
-    now = sa.func.clock_timestamp()
-    seen = sa.cast(sa.func.pg_current_snapshot(), sa.Text)
-    return Moment(*connection.execute(sa.select(now, seen)).one())
 
 
 def fetch_magnitudes(
@@ -60,8 +36,8 @@ def fetch_magnitudes(
         " WHERE e.encoder_id = {encoder_id} ORDER BY e.galaxy_id"
     ).format(
         magnitude=magnitude,
-        embedding=sql.Identifier(SCHEMA, "embedding"),
-        galaxy=sql.Identifier(SCHEMA, "galaxy"),
+        embedding=qualified("embedding"),
+        galaxy=qualified("galaxy"),
         encoder_id=sql.Literal(encoder_id),
     )
     columns = [("id", ">i4"), ("magnitude", ">f4")]
@@ -88,7 +64,7 @@ def iter_embeddings(
 ) -> Iterator[tuple[GalaxyIds, npt.NDArray[np.float16]]]:
     """Stream all embeddings of an encoder: identifiers (b,) and vectors (b, d), in any order."""
     query = sql.SQL("SELECT galaxy_id, embedding FROM {} WHERE encoder_id = {}").format(
-        sql.Identifier(SCHEMA, "embedding"), sql.Literal(record.encoder_id)
+        qualified("embedding"), sql.Literal(record.encoder_id)
     )
     return iter_halfvec_rows(connection, query, dimension=record.dimension, batch_rows=2048)
 

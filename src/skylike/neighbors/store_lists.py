@@ -7,14 +7,13 @@ list, written in one transaction. No reader may look into them before they are p
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
-from psycopg import errors, sql
+from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import (
@@ -22,18 +21,20 @@ from skylike.database.copy import (
     bytea_column,
     copy_batches,
     driver_connection,
-    iter_fixed_rows,
 )
 from skylike.database.engine import SCHEMA
-from skylike.database.roles import READER, SERVICE
+from skylike.database.partitions import (
+    attach_partition,
+    hide,
+    impatient,
+    qualified,
+    relation_exists,
+    run,
+)
 from skylike.database.tables import neighbor_shard
-from skylike.errors import ConflictError
 from skylike.neighbors.similarity_codes import decode_list, encode
 
 GalaxyIds = npt.NDArray[np.int32]
-
-_LOCK_TIMEOUT: Final = "10s"
-"""How long attaching or dropping a partition waits for readers: they wait behind it meanwhile."""
 
 _PACKED_LISTS: Final = 128
 """Lists that are packed at a time: half a megabyte at k = 999, which stays in the cache.
@@ -50,44 +51,20 @@ def run_table(parent: str, run_id: int) -> str:
     return f"{parent}_r{run_id}"
 
 
-def _run(connection: Connection, query: str, **parts: sql.Composable) -> None:
-    driver_connection(connection).execute(sql.SQL(query).format(**parts))
-
-
-@contextmanager
-def _impatient(connection: Connection, what: str) -> Iterator[None]:
-    """Give up on a lock that readers hold: new readers queue up behind us meanwhile."""
-    _run(connection, "SET LOCAL lock_timeout = {timeout}", timeout=sql.Literal(_LOCK_TIMEOUT))
-    try:
-        yield
-    except errors.LockNotAvailable as error:
-        raise ConflictError(
-            f"{what}: a query or job holds the tables; run the same command again when it has ended"
-        ) from error
-
-
 def create_table(connection: Connection, run_id: int) -> None:
     """Make the two tables of a run's lists, closed to readers."""
     for parent in (LISTS, SIMILARITIES):
         table = run_table(parent, run_id)
-        _run(
+        run(
             connection,
             "CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING COMMENTS"
             " INCLUDING STORAGE, CONSTRAINT {check} CHECK (run_id = {run_id}))",
-            table=sql.Identifier(SCHEMA, table),
-            parent=sql.Identifier(SCHEMA, parent),
+            table=qualified(table),
+            parent=qualified(parent),
             check=sql.Identifier(f"{table}_run_check"),
             run_id=sql.Literal(run_id),
         )
-        # Half-loaded lists are nobody's business; through its parent a partition is read with the
-        # parent's rights.
-        _run(
-            connection,
-            "REVOKE ALL ON {table} FROM {reader}, {service}",
-            table=sql.Identifier(SCHEMA, table),
-            reader=sql.Identifier(READER),
-            service=sql.Identifier(SERVICE),
-        )
+        hide(connection, table)  # half-loaded lists are nobody's business
 
 
 def write_shard(
@@ -174,11 +151,11 @@ def index_lists(connection: Connection, run_id: int) -> None:
     for parent in (LISTS, SIMILARITIES):
         table = run_table(parent, run_id)
         key = f"{table}_pkey"
-        if connection.scalar(sa.select(sa.func.to_regclass(f"{SCHEMA}.{key}"))) is None:
-            _run(
+        if not relation_exists(connection, key):
+            run(
                 connection,
                 "ALTER TABLE {table} ADD CONSTRAINT {key} PRIMARY KEY (run_id, galaxy_id)",
-                table=sql.Identifier(SCHEMA, table),
+                table=qualified(table),
                 key=sql.Identifier(key),
             )
 
@@ -191,15 +168,9 @@ def attach_lists(connection: Connection, run_id: int) -> None:
     ConflictError
         Readers hold the tables for longer than the lock timeout.
     """
-    with _impatient(connection, f"neighbor run {run_id} is complete but cannot be attached"):
+    with impatient(connection, f"neighbor run {run_id} is complete but cannot be attached"):
         for parent in (LISTS, SIMILARITIES):
-            _run(
-                connection,
-                "ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({run_id})",
-                parent=sql.Identifier(SCHEMA, parent),
-                table=sql.Identifier(SCHEMA, run_table(parent, run_id)),
-                run_id=sql.Literal(run_id),
-            )
+            attach_partition(connection, parent, run_table(parent, run_id), key=run_id)
 
 
 def drop_lists(connection: Connection, run_id: int) -> None:
@@ -210,19 +181,19 @@ def drop_lists(connection: Connection, run_id: int) -> None:
     ConflictError
         Readers hold the tables for longer than the lock timeout.
     """
-    with _impatient(connection, f"neighbor run {run_id} cannot be dropped"):
+    with impatient(connection, f"neighbor run {run_id} cannot be dropped"):
         for parent in (LISTS, SIMILARITIES):
-            _run(
+            run(
                 connection,
                 "DROP TABLE IF EXISTS {table}",
-                table=sql.Identifier(SCHEMA, run_table(parent, run_id)),
+                table=qualified(run_table(parent, run_id)),
             )
 
 
 def analyze_lists(connection: Connection) -> None:
     """Refresh the planner's statistics; of a partitioned table nothing else does it."""
     for parent in (LISTS, SIMILARITIES):
-        _run(connection, "ANALYZE {table}", table=sql.Identifier(SCHEMA, parent))
+        run(connection, "ANALYZE {table}", table=qualified(parent))
 
 
 def fetch_lists(
@@ -234,8 +205,8 @@ def fetch_lists(
         " FROM {lists} JOIN {similarities} USING (run_id, galaxy_id)"
         " WHERE run_id = {run_id} AND galaxy_id = ANY ({galaxy_ids}::integer[])"
     ).format(
-        lists=sql.Identifier(SCHEMA, run_table(LISTS, run_id)),
-        similarities=sql.Identifier(SCHEMA, run_table(SIMILARITIES, run_id)),
+        lists=qualified(run_table(LISTS, run_id)),
+        similarities=qualified(run_table(SIMILARITIES, run_id)),
         run_id=sql.Literal(run_id),
         galaxy_ids=sql.Literal(galaxy_ids.tolist()),
     )
@@ -244,19 +215,3 @@ def fetch_lists(
             galaxy_id: (np.array(ids, np.int32), decode_list(first, step, codes))
             for galaxy_id, ids, first, step, codes in cursor.execute(query)
         }
-
-
-def fetch_sample(
-    connection: Connection, run_id: int, *, size: int, generator: np.random.Generator
-) -> GalaxyIds:
-    """Draw galaxies with a list in a run at random, ascending."""
-    query = sql.SQL("SELECT galaxy_id FROM {} ORDER BY galaxy_id").format(
-        sql.Identifier(SCHEMA, run_table(LISTS, run_id))
-    )
-    columns = [("galaxy_id", ">i4")]
-    parts = [
-        rows["galaxy_id"].astype(np.int32)
-        for rows in iter_fixed_rows(connection, query, columns, batch_rows=65_536)
-    ]
-    ids = np.concatenate([np.empty(0, np.int32), *parts])
-    return np.sort(generator.choice(ids, size=min(size, len(ids)), replace=False))

@@ -5,29 +5,30 @@ the place of the run's partition, if it has one, when they are attached.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import sqlalchemy as sa
-from psycopg import errors, sql
+from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import copy_into, driver_connection, iter_fixed_rows
 from skylike.database.engine import SCHEMA
-from skylike.database.roles import READER, SERVICE
-from skylike.errors import ConflictError
+from skylike.database.partitions import (
+    attach_partition,
+    hide,
+    impatient,
+    qualified,
+    relation_exists,
+    run,
+)
 from skylike.neighbors.statistics.mutual import FIRST, NOBODY
 
 GalaxyIds = npt.NDArray[np.int32]
 
 _PARENT: Final = "neighbor_statistic"
-
-_LOCK_TIMEOUT: Final = "10s"
-"""How long replacing or dropping a partition waits for readers: they wait behind it meanwhile."""
 
 _ROWS_AT_ONCE: Final = 262_144
 """Rows packed together: 9 MB."""
@@ -88,7 +89,7 @@ def iter_first_neighbors(
             sql.SQL("coalesce(neighbor_ids[{}], {})").format(sql.Literal(n), sql.Literal(NOBODY))
             for n in ranks
         ),
-        table=sql.Identifier(SCHEMA, f"neighbor_list_r{run_id}"),
+        table=qualified(f"neighbor_list_r{run_id}"),
         run_id=sql.Literal(run_id),
     )
     columns: list[tuple[str, npt.DTypeLike]] = [(name, ">i4") for name in ("galaxy_id", *names)]
@@ -108,8 +109,8 @@ def iter_positions(
         "SELECT g.galaxy_id, g.ra, g.dec FROM {galaxy} AS g"
         " JOIN {embedding} AS e ON e.galaxy_id = g.galaxy_id WHERE e.encoder_id = {encoder_id}"
     ).format(
-        galaxy=sql.Identifier(SCHEMA, "galaxy"),
-        embedding=sql.Identifier(SCHEMA, "embedding"),
+        galaxy=qualified("galaxy"),
+        embedding=qualified("embedding"),
         encoder_id=sql.Literal(encoder_id),
     )
     columns = [("galaxy_id", ">i4"), ("ra", ">f8"), ("dec", ">f8")]
@@ -127,24 +128,17 @@ def write_statistics_table(connection: Connection, run_id: int, statistics: Stat
     They count once :func:`attach_statistics` has been called.
     """
     table = _next(run_id)
-    _run(connection, "DROP TABLE IF EXISTS {table}", table=_named(table))
-    _run(
+    run(connection, "DROP TABLE IF EXISTS {table}", table=qualified(table))
+    run(
         connection,
         "CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING COMMENTS,"
         " CONSTRAINT {check} CHECK (run_id = {run_id}))",
-        table=_named(table),
-        parent=_named(_PARENT),
+        table=qualified(table),
+        parent=qualified(_PARENT),
         check=sql.Identifier(f"{_partition(run_id)}_run_check"),
         run_id=sql.Literal(run_id),
     )
-    # Nobody's business yet; through neighbor_statistic a partition is read with its rights.
-    _run(
-        connection,
-        "REVOKE ALL ON {table} FROM {reader}, {service}",
-        table=_named(table),
-        reader=sql.Identifier(READER),
-        service=sql.Identifier(SERVICE),
-    )
+    hide(connection, table)
     for start in range(0, len(statistics), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         copy_into(connection, f"{SCHEMA}.{table}", _packed(run_id, statistics, rows))
@@ -154,7 +148,7 @@ def write_statistics_table(connection: Connection, run_id: int, statistics: Stat
         "CREATE INDEX ON {table} (duplicate_group) WHERE duplicate_group IS NOT NULL",
         "ANALYZE {table}",
     ):
-        _run(connection, statement, table=_named(table))
+        run(connection, statement, table=qualified(table))
 
 
 def _packed(run_id: int, statistics: Statistics, rows: slice) -> pa.RecordBatch:
@@ -186,30 +180,24 @@ def attach_statistics(connection: Connection, run_id: int) -> None:
     ConflictError
         Readers hold the tables for longer than the lock timeout.
     """
-    if not _exists(connection, _next(run_id)):
+    if not relation_exists(connection, _next(run_id)):
         return
-    with _impatient(connection, f"the statistics of neighbor run {run_id} cannot be attached"):
-        _run(connection, "DROP TABLE IF EXISTS {table}", table=_named(_partition(run_id)))
-        _run(
+    with impatient(connection, f"the statistics of neighbor run {run_id} cannot be attached"):
+        run(connection, "DROP TABLE IF EXISTS {table}", table=qualified(_partition(run_id)))
+        run(
             connection,
             "ALTER TABLE {table} RENAME TO {name}",
-            table=_named(_next(run_id)),
+            table=qualified(_next(run_id)),
             name=sql.Identifier(_partition(run_id)),
         )
         for index in _indexes(connection, _partition(run_id)):
-            _run(
+            run(
                 connection,
                 "ALTER INDEX {index} RENAME TO {name}",
-                index=_named(index),
+                index=qualified(index),
                 name=sql.Identifier(index.replace("_next_", "_")),
             )
-        _run(
-            connection,
-            "ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES IN ({run_id})",
-            parent=_named(_PARENT),
-            table=_named(_partition(run_id)),
-            run_id=sql.Literal(run_id),
-        )
+        attach_partition(connection, _PARENT, _partition(run_id), key=run_id)
 
 
 def drop_statistics(connection: Connection, run_id: int) -> None:
@@ -220,9 +208,9 @@ def drop_statistics(connection: Connection, run_id: int) -> None:
     ConflictError
         Readers hold the tables for longer than the lock timeout.
     """
-    with _impatient(connection, f"neighbor run {run_id} cannot be dropped"):
+    with impatient(connection, f"neighbor run {run_id} cannot be dropped"):
         for table in (_next(run_id), _partition(run_id)):
-            _run(connection, "DROP TABLE IF EXISTS {table}", table=_named(table))
+            run(connection, "DROP TABLE IF EXISTS {table}", table=qualified(table))
 
 
 def _partition(run_id: int) -> str:
@@ -233,34 +221,9 @@ def _next(run_id: int) -> str:
     return f"{_partition(run_id)}_next"
 
 
-def _named(relation: str) -> sql.Identifier:
-    return sql.Identifier(SCHEMA, relation)
-
-
-def _run(connection: Connection, query: str, **parts: sql.Composable) -> None:
-    driver_connection(connection).execute(sql.SQL(query).format(**parts))
-
-
-def _exists(connection: Connection, relation: str) -> bool:
-    found = connection.scalar(sa.select(sa.func.to_regclass(f"{SCHEMA}.{relation}")))
-    return found is not None
-
-
 def _indexes(connection: Connection, table: str) -> list[str]:
     rows = driver_connection(connection).execute(
         "SELECT indexname FROM pg_catalog.pg_indexes WHERE schemaname = %s AND tablename = %s",
         (SCHEMA, table),
     )
     return [name for (name,) in rows]
-
-
-@contextmanager
-def _impatient(connection: Connection, what: str) -> Iterator[None]:
-    """Give up on a lock that readers hold: new readers queue up behind us meanwhile."""
-    _run(connection, "SET LOCAL lock_timeout = {timeout}", timeout=sql.Literal(_LOCK_TIMEOUT))
-    try:
-        yield
-    except errors.LockNotAvailable as error:
-        raise ConflictError(
-            f"{what}: a query or job holds the tables; run the same command again when it has ended"
-        ) from error

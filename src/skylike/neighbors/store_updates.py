@@ -15,12 +15,12 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import driver_connection
-from skylike.database.engine import SCHEMA
+from skylike.database.partitions import qualified, run
+from skylike.database.snapshot import Moment
 from skylike.database.tables import PgSnapshot, neighbor_run
 from skylike.neighbors import store, store_lists
 from skylike.neighbors.similarity_codes import ESCAPE, decoding_error
 from skylike.neighbors.store import NeighborRun
-from skylike.neighbors.store_input import Moment
 from skylike.neighbors.store_lists import LISTS, SIMILARITIES, run_table
 from skylike.progress import Task
 
@@ -49,7 +49,7 @@ def fetch_floors(
         Galaxies (f,) in any order, and similarities (f,).
     """
     query = sql.SQL("SELECT galaxy_id, first, step, codes FROM {}").format(
-        _named(SIMILARITIES, run_id)
+        qualified(run_table(SIMILARITIES, run_id))
     )
     full, floors = array("i"), array("d")
     for galaxy_id, first, step, codes in _stream(connection, query, task):
@@ -70,7 +70,7 @@ def find_lists_naming(
     is_asked = np.zeros(int(galaxy_ids.max()) + 1, np.bool_)
     is_asked[galaxy_ids] = True
     query = sql.SQL("SELECT galaxy_id, array_send(neighbor_ids) FROM {}").format(
-        _named(LISTS, run_id)
+        qualified(run_table(LISTS, run_id))
     )
     found = []
     for galaxy_id, binary in _stream(connection, query, task):
@@ -87,7 +87,9 @@ def fetch_neighbor_ids(
     query = sql.SQL(
         "SELECT galaxy_id, array_send(neighbor_ids) FROM {}"
         " WHERE run_id = {} AND galaxy_id = ANY ({}::integer[])"
-    ).format(_named(LISTS, run_id), sql.Literal(run_id), sql.Literal(galaxy_ids.tolist()))
+    ).format(
+        qualified(run_table(LISTS, run_id)), sql.Literal(run_id), sql.Literal(galaxy_ids.tolist())
+    )
     with driver_connection(connection).cursor(binary=True) as cursor:
         lists = {galaxy_id: _array(binary) for galaxy_id, binary in cursor.execute(query)}
     return [lists[galaxy_id] for galaxy_id in galaxy_ids.tolist()]
@@ -108,15 +110,11 @@ def _stream(connection: Connection, query: sql.Composed, task: Task) -> Iterator
             task.advance(len(rows))
 
 
-def _named(parent: str, run_id: int) -> sql.Identifier:
-    return sql.Identifier(SCHEMA, run_table(parent, run_id))
-
-
 def fetch_update(connection: Connection, base: NeighborRun) -> NeighborRun | None:
     """Fetch the unfinished update of a run."""
-    for run in store.fetch_runs(connection, encoder_id=base.encoder_id):
-        if run.base_run_id == base.run_id:
-            return run
+    for found in store.fetch_runs(connection, encoder_id=base.encoder_id):
+        if found.base_run_id == base.run_id:
+            return found
     return None
 
 
@@ -150,8 +148,11 @@ def replace_lists(
         (LISTS, "galaxy_id, neighbor_ids"),
         (SIMILARITIES, "galaxy_id, first, step, codes"),
     ):
-        tables = {"base": _named(parent, base.run_id), "update": _named(parent, update_id)}
-        removed = _execute(
+        tables = {
+            "base": qualified(run_table(parent, base.run_id)),
+            "update": qualified(run_table(parent, update_id)),
+        }
+        removed = run(
             connection,
             "DELETE FROM {base} WHERE run_id = {run_id} AND galaxy_id IN"
             " (SELECT galaxy_id FROM {update} UNION ALL SELECT unnest({gone}::integer[]))",
@@ -159,7 +160,7 @@ def replace_lists(
             gone=sql.Literal(applied.gone.tolist()),
             **tables,
         )
-        written = _execute(
+        written = run(
             connection,
             "INSERT INTO {base} (run_id, {columns}) SELECT {run_id}, {columns} FROM {update}",
             run_id=sql.Literal(base.run_id),
@@ -181,7 +182,9 @@ def prepare_lists(connection: Connection, update_id: int) -> None:
     """Index and analyze the lists of an update: its galaxies are looked up in the base."""
     store_lists.index_lists(connection, update_id)
     for parent in (LISTS, SIMILARITIES):
-        _execute(connection, "ANALYZE {table} (galaxy_id)", table=_named(parent, update_id))
+        run(
+            connection, "ANALYZE {table} (galaxy_id)", table=qualified(run_table(parent, update_id))
+        )
 
 
 def finish_update(
@@ -225,7 +228,3 @@ def confirm_run(connection: Connection, run_id: int, moment: Moment, *, n_exclud
             updated_at=sa.func.clock_timestamp(),
         )
     )
-
-
-def _execute(connection: Connection, query: str, **parts: sql.Composable) -> int:
-    return driver_connection(connection).execute(sql.SQL(query).format(**parts)).rowcount

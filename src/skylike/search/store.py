@@ -22,10 +22,11 @@ from skylike.cuts.derived import SCORE_PREFIX
 from skylike.database.comments import ColumnMeaning, read_meanings
 from skylike.database.copy import driver_connection
 from skylike.database.engine import connect
+from skylike.database.partitions import qualified
 from skylike.database.sql_files import statement
 from skylike.database.tables import galaxy
 from skylike.embeddings.store import EncoderRecord, fetch_named_or_active_encoder
-from skylike.embeddings.store_tables import VectorTables, qualified
+from skylike.embeddings.store_tables import VectorTables
 from skylike.errors import DatabaseError, EmptyStageError
 from skylike.images.index import CutoutIndex
 from skylike.search.arrow_arrays import arrow_array

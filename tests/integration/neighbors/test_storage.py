@@ -75,10 +75,6 @@ def test_lists_when_written_then_are_read_back_within_the_error(connection: Conn
     for galaxy_id, (ids, similarities) in LISTS.items():
         assert found[galaxy_id][0].tolist() == ids
         assert np.abs(found[galaxy_id][1] - np.float32(similarities)).max(initial=0) <= TOLERANCE
-    sample = store_lists.fetch_sample(
-        connection, run_id, size=10, generator=np.random.default_rng(0)
-    )
-    assert sample.tolist() == [*LISTS]
 
 
 def test_view_when_read_then_decodes_the_same_float32_numbers(connection: Connection):

@@ -1,6 +1,5 @@
 """Enter an encoder from a file: ours of another machine, or weights of others."""
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Mapping
@@ -20,13 +19,12 @@ from skylike.embeddings.checkpoint import (
     save_encoder,
 )
 from skylike.embeddings.encoder import TrainedEncoder
+from skylike.embeddings.encoder_columns import encoder_columns
 from skylike.embeddings.exchange.detect import detect_container
-from skylike.embeddings.exchange.names import check_name, name_after
 from skylike.embeddings.exchange.networks import Family, network_from
 from skylike.embeddings.exchange.pickled import Dummy, read_pickled
 from skylike.embeddings.exchange.tensor_files import description_of, read_tensors
-from skylike.embeddings.preprocess import BANDS
-from skylike.embeddings.recipe import recipe_to_dict
+from skylike.embeddings.names import check_name, name_after
 from skylike.embeddings.store import EncoderRecord, Layer
 from skylike.errors import CheckpointError, EncoderNotFoundError, SettingsError
 from skylike.files import replaced_file
@@ -220,22 +218,20 @@ def _keep(found: FoundEncoder, path: Path, target: Path) -> None:
 
 
 def _columns(found: FoundEncoder, target: Path) -> dict[str, object]:
-    encoder, recipe = found.encoder, found.encoder.recipe
-    training = {"recipe": recipe_to_dict(recipe), **encoder.training}
+    encoder = found.encoder
+    columns = encoder_columns(
+        encoder.recipe,
+        encoder.preprocessing,
+        encoder.training,
+        dimension=encoder.dimension_of(found.layer),
+    )
+    # A recipe says how a network was trained only where it was trained by it.
+    if not (found.is_as_ours and encoder.training):
+        columns["training"] = None
     return {
-        "architecture": recipe.architecture,
-        "width": recipe.width,
-        "dimension": encoder.dimension_of(found.layer),
-        "input": encoder.input,
-        "bands": list(BANDS),
-        "pixel_scale": encoder.preprocessing.pixel_scale,
-        "crop_pix": encoder.preprocessing.crop_pix,
-        "preprocessing": dataclasses.asdict(encoder.preprocessing),
-        # A recipe says how a network was trained only where it was trained by it.
-        "training": training if found.is_as_ours and encoder.training else None,
+        **columns,
         "checkpoint": str(target),
         "checkpoint_sha256": file_sha256(target),
-        "is_active": False,
         "source": "imported",
         "layer": found.layer,
     }

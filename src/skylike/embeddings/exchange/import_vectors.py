@@ -17,9 +17,9 @@ from skylike.embeddings.embed_job import EmbedReport
 from skylike.embeddings.exchange import store_import
 from skylike.embeddings.exchange.identifiers import Way, read_names
 from skylike.embeddings.exchange.matching import NO_GALAXY, MatchedRows, match_rows
-from skylike.embeddings.exchange.names import check_name
 from skylike.embeddings.exchange.vector_files import VectorFile, open_vectors
 from skylike.embeddings.exchange.vector_shards import Tally, VectorCounts, iter_shards
+from skylike.embeddings.names import check_name
 from skylike.embeddings.publish import publish_staged, report_published
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_locks import hold_publication, join_work

@@ -7,10 +7,11 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from skylike.database.copy import driver_connection
+from skylike.database.partitions import qualified, relation_exists
 from skylike.database.tables import encoder, galaxy, survey
 from skylike.embeddings.store import EncoderRecord, fetch_encoder, insert_encoder
 from skylike.embeddings.store_staging import drop_staging
-from skylike.embeddings.store_tables import GalaxyIds, VectorTables, qualified, table_exists
+from skylike.embeddings.store_tables import GalaxyIds, VectorTables
 
 _QUERY_ROWS = 65_536
 
@@ -82,7 +83,7 @@ def fetch_galaxies_with(
     """Fetch the galaxies that have a published embedding, or one that is staged; ascending."""
     tables = VectorTables(record.encoder_id)
     name = tables.staging if staged else tables.vectors
-    if not table_exists(connection, name):
+    if not relation_exists(connection, name):
         return np.empty(0, dtype=np.int32)
     query = sql.SQL("SELECT galaxy_id FROM {} ORDER BY galaxy_id").format(qualified(name))
     with driver_connection(connection).cursor("galaxies_with_embedding") as cursor:

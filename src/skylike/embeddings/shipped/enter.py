@@ -1,6 +1,5 @@
 """Enter the encoder that ships with skylike in the database, once."""
 
-import dataclasses
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -110,22 +109,10 @@ def _insert(
 def _columns(path: Path, digest: str) -> dict[str, object]:
     # torch takes seconds to import, and `skylike encoder list` does without.
     from skylike.embeddings.checkpoint import load_encoder  # noqa: PLC0415
-    from skylike.embeddings.preprocess import BANDS  # noqa: PLC0415
-    from skylike.embeddings.recipe import recipe_to_dict  # noqa: PLC0415
+    from skylike.embeddings.encoder_columns import encoder_columns  # noqa: PLC0415
 
     encoder = load_encoder(path, sha256=digest)
-    recipe, preprocessing = encoder.recipe, encoder.preprocessing
-    return {
-        "architecture": recipe.architecture,
-        "width": recipe.width,
-        "dimension": encoder.dimension,
-        "input": recipe.input,
-        "bands": list(BANDS),
-        "pixel_scale": preprocessing.pixel_scale,
-        "crop_pix": preprocessing.crop_pix,
-        "preprocessing": dataclasses.asdict(preprocessing),
-        "training": {"recipe": recipe_to_dict(recipe), **encoder.training},
-        "checkpoint_sha256": digest,
-        "is_active": False,
-        "source": "shipped",
-    }
+    columns = encoder_columns(
+        encoder.recipe, encoder.preprocessing, encoder.training, dimension=encoder.dimension
+    )
+    return {**columns, "checkpoint_sha256": digest, "source": "shipped"}

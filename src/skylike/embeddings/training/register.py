@@ -1,11 +1,9 @@
 """Train an encoder on the cutouts of the catalog and enter it in the database."""
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from skylike.database.engine import connect
 from skylike.embeddings import store
-from skylike.embeddings.preprocess import BANDS
-from skylike.embeddings.recipe import TrainRecipe, recipe_to_dict
+from skylike.embeddings.encoder_columns import encoder_columns
+from skylike.embeddings.names import check_name
+from skylike.embeddings.recipe import TrainRecipe
 from skylike.embeddings.store import EncoderRecord
 from skylike.embeddings.store_selection import check_numeric_column, fetch_galaxy_column
 from skylike.embeddings.training import distributed
@@ -23,13 +22,9 @@ from skylike.embeddings.training.outcome import TrainingOutcome
 from skylike.embeddings.training.run_state import TrainingFiles, discard_state
 from skylike.embeddings.training.selection import column_of
 from skylike.embeddings.training.train import train_encoder
-from skylike.errors import SettingsError
 from skylike.images.index import CutoutIndex
 from skylike.images.store import fetch_cutout_index
 from skylike.progress import SILENT, Progress
-
-MAX_NAME_BYTES: Final = 200
-"""File systems take 255 bytes; ours add endings."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +78,7 @@ def train_on_catalog(
     """
     options = options or CatalogRun()
     name = recipe.name if name is None else name
-    is_file_name = bool(name) and Path(name).name == name and not name.startswith(".")
-    if not is_file_name or len(name.encode()) > MAX_NAME_BYTES:
-        raise SettingsError(
-            f"encoder name {name!r}: it becomes a file name; use letters and digits, "
-            f"at most {MAX_NAME_BYTES}"
-        )
+    check_name(name)
     if recipe.uniform_in:
         check_numeric_column(recipe.uniform_in)
     if options.tensorboard:
@@ -145,19 +135,14 @@ def _fetch_column(
 
 
 def _columns(name: str, outcome: TrainingOutcome) -> dict[str, object]:
-    recipe, preprocessing = outcome.recipe, outcome.preprocessing
     return {
+        **encoder_columns(
+            outcome.recipe,
+            outcome.preprocessing,
+            outcome.training,
+            dimension=outcome.dimension,
+        ),
         "name": name,
-        "architecture": recipe.architecture,
-        "width": recipe.width,
-        "dimension": outcome.dimension,
-        "input": recipe.input,
-        "bands": list(BANDS),
-        "pixel_scale": preprocessing.pixel_scale,
-        "crop_pix": preprocessing.crop_pix,
-        "preprocessing": dataclasses.asdict(preprocessing),
-        "training": {"recipe": recipe_to_dict(recipe), **outcome.training},
         "checkpoint": str(outcome.path),
         "checkpoint_sha256": outcome.sha256,
-        "is_active": False,
     }

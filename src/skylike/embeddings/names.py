@@ -1,4 +1,4 @@
-"""Names of encoders that come from elsewhere."""
+"""Names of encoders, which are names of files too."""
 
 import re
 from pathlib import Path
