@@ -164,16 +164,17 @@ def measure_loop(parts: Parts, folder: Path, *, memory_bytes: int) -> float:
 
 
 class _StepClock:
-    """Progress that notes when each training step ended."""
+    """Progress that notes when each training step ended; what follows the training is not noted."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self._trains = False
 
-    def task(self, _description: str, **_options: object) -> "_StepClock":
+    def task(self, description: str, **_options: object) -> "_StepClock":
+        self._trains = description.startswith("training")
         return self
 
     def __enter__(self) -> Self:
-        self.times = []
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -186,7 +187,8 @@ class _StepClock:
         return None
 
     def advance(self, _n: int = 1) -> None:
-        self.times.append(time.perf_counter())
+        if self._trains:
+            self.times.append(time.perf_counter())
 
 
 def measure(parts: Parts, folder: Path) -> dict[str, float]:
