@@ -12,6 +12,7 @@ The tree::
         SurveyFileError            a catalog table
         ImageFileError             a cutout, cube, brick or picture
       CutError                   an SQL cut is not allowed or not understood
+      AdqlError                  an ADQL query is not allowed, not understood, or fails at a row
       CoordinateError            a sky position is not understood
       NotFoundError
         GalaxyNotFoundError
@@ -34,6 +35,9 @@ from typing_extensions import override
 
 SHOWN_LENGTH: Final = 200
 """Characters of a cut that an error message repeats at most."""
+
+ADQL_SHOWN_LENGTH: Final = 30
+"""Characters of an ADQL query that an error message repeats, from the place where it is wrong."""
 
 
 class SkylikeError(Exception):
@@ -109,6 +113,34 @@ class CutError(SkylikeError):
         mark = "" if self.position is None else ">>>"
         shown = f"{self.cut[start:place]}{mark}{self.cut[place:end]}"
         return f"{'...' if start else ''}{shown}{'...' if end < len(self.cut) else ''}"
+
+
+@dataclass
+class AdqlError(SkylikeError):
+    """An ADQL query is not allowed or not understood, or the server cannot run it.
+
+    Attributes
+    ----------
+    reason
+        What is wrong and what is allowed instead.
+    query
+        The whole text as it was typed.
+    position
+        Offset of the offending character in ``query``, or None when unknown.
+    """
+
+    reason: str
+    query: str
+    position: int | None = None
+
+    @override
+    def __str__(self) -> str:
+        if self.position is None:
+            return self.reason
+        before = self.query[: self.position]
+        line, column = before.count("\n") + 1, self.position - (before.rfind("\n") + 1) + 1
+        shown = " ".join(self.query[self.position : self.position + ADQL_SHOWN_LENGTH].split())
+        return f"{self.reason} (line {line}, column {column}, at {shown!r})"
 
 
 class CoordinateError(SkylikeError):

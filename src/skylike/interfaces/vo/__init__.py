@@ -1,0 +1,1 @@
+"""The Virtual Observatory: TAP with ADQL, cone search, VOTables."""
